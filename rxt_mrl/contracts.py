@@ -1,0 +1,300 @@
+"""What may be plugged into rxt-mrl: dialogues, rewards, policies, environments' observations, curriculum stages.
+
+A catalogue entry (``envs/``, ``rewards/``, ``curricula/``) and a user's file are written against
+this module and nothing else of the engine. Shapes are given as ``(episodes, tokens)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from .settings import Settings
+
+Strategy = Literal["multi_step", "long_range"]
+"""How a dialogue is built: one topic throughout, or other topics in between and a return at the end."""
+
+Mode = Literal["standard", "topic_switch", "return"]
+"""What a step asks for: go on with the topic, leave it (published: NEGATIVE), or return to the first one
+(published: LONG_RANGE)."""
+
+
+# --- dialogues -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A fact that a right answer must contain.
+
+    Attributes:
+        value: the word or words, for example ``"red"``.
+        told_at: index of the interaction that told it (0 = the first interaction of the dialogue).
+        wrong: values that a right answer must not claim (outdated ones, the same slot of other characters); optional.
+        slot: what kind of fact it is (``"colour"``); optional, for reports.
+    """
+
+    value: str
+    told_at: int
+    wrong: tuple[str, ...] = ()
+    slot: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """A query with its reference answer, and the facts that the answer must contain (empty: not annotated)."""
+
+    query: str
+    answer: str
+    asks: tuple[Ask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """The published TinyStories-MRL schema: a first interaction to remember, then follow-ups.
+
+    ``turns[0]`` is the first interaction and ``turns[i]`` the i-th follow-up, so an ``Ask`` of ``turns[i]``
+    has the retention distance ``i - ask.told_at``.
+    """
+
+    query: str
+    answer: str
+    interactions: tuple[Interaction, ...]
+
+    @property
+    def turns(self) -> tuple[Interaction, ...]:
+        """All interactions, the first one included: ``1 + len(interactions)`` of them."""
+        return (Interaction(self.query, self.answer), *self.interactions)
+
+
+# --- token batches ---------------------------------------------------------------------------------------------------
+
+
+class TokenArray(TypedDict):
+    """Right-padded token ids of a batch, as environments and policies exchange them."""
+
+    ids: np.ndarray
+    """int64 ``(episodes, tokens)``."""
+    mask: np.ndarray
+    """int8 ``(episodes, tokens)``: 1 = token, 0 = padding. Built with the ids, never inferred from pad ids."""
+
+
+class Observation(TypedDict):
+    """What an agent sees: the completed interaction to write to memory, then the next query to answer."""
+
+    interaction: TokenArray
+    query: TokenArray
+
+
+class TokenText:
+    """A batch of texts: token ids with mask and, decoded only when asked for, strings.
+
+    Args:
+        ids: long ``(episodes, tokens)``.
+        mask: bool ``(episodes, tokens)``, True for tokens, template specials included.
+        special_ids: ids that belong to the template ([BOS], [Q], [A], [EOS], ...).
+        decode: turns the content ids of one row into a string.
+    """
+
+    def __init__(
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        special_ids: Sequence[int],
+        decode: Callable[[list[int]], str],
+    ) -> None:
+        if ids.dim() != 2 or ids.shape != mask.shape:
+            raise ValueError(f"ids and mask must both be (episodes, tokens), got {tuple(ids.shape)}, {tuple(mask.shape)}")
+        self.ids = ids
+        self.mask = mask.bool()
+        self._special_ids = torch.as_tensor(list(special_ids), dtype=torch.long)
+        self._decode = decode
+
+    def __len__(self) -> int:
+        return self.ids.shape[0]
+
+    @cached_property
+    def content_mask(self) -> torch.Tensor:
+        """bool ``(episodes, tokens)``: the mask without template specials."""
+        return self.mask & ~torch.isin(self.ids, self._special_ids)
+
+    @cached_property
+    def text(self) -> list[str]:
+        """The decoded content of every row, specials left out."""
+        return [self._decode(row[keep].tolist()) for row, keep in zip(self.ids, self.content_mask, strict=True)]
+
+    def select(self, rows: Sequence[int]) -> TokenText:
+        """The same batch, restricted to some rows."""
+        index = torch.as_tensor(list(rows), dtype=torch.long)
+        return TokenText(self.ids[index], self.mask[index], self._special_ids.tolist(), self._decode)
+
+
+# --- rewards ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RewardContext:
+    """Everything that a reward may look at, for one step of a batch of episodes.
+
+    Attributes:
+        query: the question of this step.
+        generated: what the agent answered.
+        reference: what the dialogue answers.
+        history: the completed interactions before this step, oldest first, as they were written to memory
+            (with the agent's own answers, or the reference answers under teacher forcing).
+        asks: per episode, the facts asked at this step (empty where the dialogue is not annotated).
+        step: 1 for the first follow-up.
+        steps: follow-ups of the episode.
+        strategy: how the dialogues are built.
+        mode: what this step asks for.
+        embedding: frozen token embedding ``(vocab, dim)``, or None.
+    """
+
+    query: TokenText
+    generated: TokenText
+    reference: TokenText
+    history: tuple[TokenText, ...] = ()
+    asks: tuple[tuple[Ask, ...], ...] = ()
+    step: int = 1
+    steps: int = 1
+    strategy: Strategy = "multi_step"
+    mode: Mode = "standard"
+    embedding: torch.Tensor | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.generated)
+
+    def embed(self, tokens: TokenText) -> torch.Tensor:
+        """Mean frozen embedding of the content tokens, ``(episodes, dim)``; zeros for an empty row.
+
+        Raises:
+            ValueError: when the context has no embedding.
+        """
+        if self.embedding is None:
+            raise ValueError("this reward needs embeddings, and the context has none (embedding=None)")
+        keep = tokens.content_mask.unsqueeze(-1).to(self.embedding.dtype)
+        total = (self.embedding[tokens.ids] * keep).sum(1)
+        return total / keep.sum(1).clamp(min=1)
+
+    def select(self, rows: Sequence[int]) -> RewardContext:
+        """The same context, restricted to some episodes (for error reports and rewards on subsets)."""
+        return RewardContext(
+            query=self.query.select(rows),
+            generated=self.generated.select(rows),
+            reference=self.reference.select(rows),
+            history=tuple(turn.select(rows) for turn in self.history),
+            asks=tuple(self.asks[row] for row in rows) if self.asks else (),
+            step=self.step,
+            steps=self.steps,
+            strategy=self.strategy,
+            mode=self.mode,
+            embedding=self.embedding,
+        )
+
+
+Values = torch.Tensor | np.ndarray | Sequence[float]
+
+
+@runtime_checkable
+class Reward(Protocol):
+    """Scores a batch of answers: ``(episodes,)`` floats in [0, 1]. Any callable of this shape is a reward."""
+
+    def __call__(self, context: RewardContext) -> Values: ...
+
+
+class RewardTerm(Settings):
+    """One weighted term of a reward: a name, a dotted path or ``file.py:Name``, with constructor options."""
+
+    use: str
+    weight: float = Field(default=1.0, ge=0)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class RewardSpec(Settings):
+    """A weighted sum of terms; metrics are logged and not rewarded."""
+
+    terms: tuple[RewardTerm, ...] = Field(min_length=1)
+    metrics: tuple[RewardTerm, ...] = ()
+    on_error: Literal["raise", "skip"] = "raise"
+
+
+# --- policies --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PolicyOutput:
+    """What a policy did in one step.
+
+    Attributes:
+        actions: the sampled answer tokens (without [A], with [EOS] if it came), right-padded.
+        log_probs: float32 ``(episodes, tokens)``, log-probability of each action token under the distribution
+            that it was really sampled from (temperature and filters applied); 0 where masked.
+        state: the policy's state after this step.
+    """
+
+    actions: TokenArray
+    log_probs: np.ndarray
+    state: Any
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """An agent: explicit state in, explicit state out; it holds nothing between calls."""
+
+    def reset(self, batch: int, *, seeds: Sequence[int] | None = None) -> Any:
+        """State at the start of ``batch`` episodes; ``seeds`` has one number per episode."""
+        ...
+
+    def act(self, observation: Observation, state: Any) -> PolicyOutput:
+        """Write ``observation["interaction"]`` to the state, then answer ``observation["query"]``."""
+        ...
+
+
+# --- curricula -------------------------------------------------------------------------------------------------------
+
+
+class Promotion(Settings):
+    """When a curriculum stage ends before its updates are used up.
+
+    ``fixed``: never. ``threshold``: when the validation reward reaches ``value``. ``plateau``: when it has not
+    improved by ``value`` for ``patience`` evaluations.
+    """
+
+    rule: Literal["fixed", "threshold", "plateau"] = "fixed"
+    value: float = 0.0
+    patience: int = Field(default=2, ge=1)
+    every: int = Field(default=10, ge=1)
+
+
+class Unfreeze(Settings):
+    """From update ``at`` on, train ``components``; ``lr_scale`` multiplies the learning rate of each."""
+
+    at: int = Field(default=0, ge=0)
+    components: tuple[Literal["embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention"], ...]
+    lr_scale: Mapping[str, float] = Field(default_factory=dict)
+
+
+class Stage(Settings):
+    """One stage of the MRL curriculum: how many steps, on which dialogues, for how long, with what changed."""
+
+    steps: int = Field(ge=1)
+    updates: int = Field(ge=0)
+    strategy: Strategy = "multi_step"
+    data: str | None = None
+    """Name of an entry of the recipe's ``data`` section; None: the recipe's default."""
+    promotion: Promotion = Promotion()
+    unfreeze: tuple[Unfreeze, ...] = ()
+    random_resets: float = Field(default=1.0, ge=0, le=1)
+    """Probability that an episode starts from a fresh memory; otherwise from the memory of another dialogue's end."""
+    memory_warmup: bool = False
+    """Write the first interaction twice at the start of an episode."""
+    teacher_forcing: bool = False
+    """Write the reference answer to memory in place of what the agent said."""
+    reward: RewardSpec | None = None
+    algorithm: dict[str, Any] = Field(default_factory=dict)
+    """Overrides of the recipe's ``algorithm`` section."""

@@ -1,0 +1,7 @@
+"""Errors that a user can mend: the command line prints them as one line and exits with 2."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """A wrong file, key, value or name. The message is one line: what, its value, what is allowed."""
