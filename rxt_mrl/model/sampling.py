@@ -1,0 +1,191 @@
+"""From logits to a token: temperature, top-k, top-p, and the log-probability of what was really sampled.
+
+The order is the usual one: divide by the temperature, keep the top-k, keep the top-p of what is left, renormalise.
+The token that crosses ``top_p`` is kept (the published batch sampler drops it). Tokens that tie with the last kept
+one are kept too, so the set does not depend on the order of a sort, and a re-scoring finds the same set.
+
+Tokens are drawn by inverse CDF from uniforms that the caller drew per row (:func:`rxt_mrl.seeding.uniforms`), so a
+row's answer does not depend on its neighbours, its place in the batch, or the worker that computes it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from rxt_mrl.errors import UserError
+from rxt_mrl.settings import Settings
+
+_NUCLEUS_GUESS = 256
+"""Tokens looked at first for top-p: a full sort of the vocabulary is needed only for flat distributions."""
+
+
+class SamplingConfig(Settings):
+    """How answers are sampled.
+
+    Attributes:
+        temperature: divides the logits; 0 takes the most probable token (greedy; the filters are then void).
+        top_k: keep the ``top_k`` most probable tokens; None (or at least the vocabulary): all.
+        top_p: of those, keep the smallest set whose probability reaches ``top_p``; None or 1: all.
+        max_new_tokens: answer tokens per row, [EOS] included; an answer that reaches it is cut, without [EOS].
+    """
+
+    temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    top_k: int | None = Field(default=None, ge=1)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_new_tokens: int = Field(default=64, ge=1)
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable token is taken, without randomness."""
+        return self.temperature == 0
+
+    @property
+    def filters(self) -> bool:
+        """Whether top-k or top-p may exclude tokens."""
+        return self.top_k is not None or (self.top_p is not None and self.top_p < 1)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One token per row: ``ids`` long ``(rows,)`` and ``log_probs`` float32 ``(rows,)``, finite, at most 0."""
+
+    ids: Tensor
+    log_probs: Tensor
+
+
+def filtered_log_probs(logits: Tensor, sampling: SamplingConfig, keep: Tensor | None = None) -> Tensor:
+    """Log-probabilities of the distribution that :func:`sample` draws from.
+
+    Args:
+        logits: float ``(..., vocab)``, any precision; computed in float32. Differentiable.
+        sampling: temperature and filters. With temperature 0 the distribution is 0 at the most probable token and
+            -inf elsewhere.
+        keep: long ``(...)``, one token per distribution that is never filtered out: re-scoring under logits that
+            differ (by rounding, or by an update) then stays finite. It is added to the kept set before renormalising.
+
+    Returns:
+        float32 ``(..., vocab)``; -inf where filtered out.
+
+    Raises:
+        UserError: for a ``keep`` of another shape or outside the vocabulary, or ``keep`` with temperature 0, which
+            has no probabilities to re-score.
+    """
+    _check_logits(logits)
+    if keep is not None:
+        _check_keep(keep, logits, sampling)
+    if sampling.greedy:
+        scores = torch.full(logits.shape, -math.inf, device=logits.device)
+        return scores.scatter(-1, logits.argmax(-1, keepdim=True), 0.0)
+    scores = logits.float()
+    if sampling.temperature != 1:
+        scores = scores / sampling.temperature
+    threshold = _threshold(scores.detach(), sampling)
+    if threshold is not None:
+        dropped = scores.detach() < threshold
+        if keep is not None:
+            dropped = dropped.scatter(-1, keep.unsqueeze(-1), False)
+        scores = scores.masked_fill(dropped, -math.inf)
+    return torch.log_softmax(scores, dim=-1)
+
+
+def sample(logits: Tensor, sampling: SamplingConfig, uniforms: Tensor | None = None) -> Sampled:
+    """Draw one token per row.
+
+    Args:
+        logits: float ``(rows, vocab)``.
+        sampling: temperature and filters.
+        uniforms: float ``(rows,)`` in [0, 1), one number per row; not used when greedy.
+
+    Returns:
+        Token ids and their log-probabilities under the tempered and filtered distribution: never -inf, and 0 when
+        greedy.
+
+    Raises:
+        UserError: when the uniforms are missing or of another shape, or the logits hold NaN or +inf.
+    """
+    _check_logits(logits)
+    if logits.dim() != 2:
+        raise UserError(f"logits must be (rows, vocab), got shape {tuple(logits.shape)}")
+    if sampling.greedy:
+        best, ids = logits.max(-1)
+        _check_finite(best)
+        return Sampled(ids, torch.zeros_like(best, dtype=torch.float32))
+    if uniforms is None or uniforms.shape != logits.shape[:1]:
+        got = None if uniforms is None else tuple(uniforms.shape)
+        raise UserError(f"uniforms must be ({logits.shape[0]},), one per row, got {got}")
+    scores = logits.float()
+    if sampling.temperature != 1:
+        scores = scores / sampling.temperature
+    peak = scores.amax(-1, keepdim=True)
+    weights = (scores - peak).exp_()
+    threshold = _threshold(scores, sampling)
+    if threshold is not None:
+        weights.masked_fill_(scores < threshold, 0.0)
+    cumulative = weights.cumsum(-1)
+    total = cumulative[:, -1:]
+    _check_finite(total)
+    # The first index whose cumulative weight exceeds the target: its own weight is positive, so it was not filtered.
+    ids = torch.searchsorted(cumulative, uniforms.unsqueeze(-1).to(total) * total, right=True)
+    if logits.device.type != "cpu":
+        # A parallel prefix sum need not be monotonic to the last bit: step back to a token that has weight.
+        ids = ids.clamp_(max=weights.shape[-1] - 1)
+        ids = torch.where(weights.gather(-1, ids) > 0, ids, weights.argmax(-1, keepdim=True))
+    log_probs = scores.gather(-1, ids) - peak - total.log()
+    return Sampled(ids.squeeze(-1), log_probs.squeeze(-1).clamp_(max=0.0))
+
+
+def _threshold(scores: Tensor, sampling: SamplingConfig) -> Tensor | None:
+    """The smallest kept score of every distribution, ``(..., 1)``; None where nothing is filtered."""
+    vocab = scores.shape[-1]
+    top_k = min(sampling.top_k or vocab, vocab)
+    top_p = 1.0 if sampling.top_p is None else sampling.top_p
+    if top_p >= 1:
+        return scores.topk(top_k, dim=-1).values[..., -1:] if top_k < vocab else None
+    if top_k < vocab:
+        ranked = scores.topk(top_k, dim=-1).values
+        # Ties with the k-th are kept and belong to the distribution that top-p cuts.
+        kept = scores.masked_fill(scores < ranked[..., -1:], -math.inf)
+        return _nucleus(ranked, kept.logsumexp(-1, keepdim=True), top_p)[0]
+    mass = scores.logsumexp(-1, keepdim=True)
+    guess = min(_NUCLEUS_GUESS, vocab)
+    threshold, reached = _nucleus(scores.topk(guess, dim=-1).values, mass, top_p)
+    if guess < vocab and not bool(reached.all()):
+        threshold, _ = _nucleus(scores.sort(dim=-1, descending=True).values, mass, top_p)
+    return threshold
+
+
+def _nucleus(ranked: Tensor, mass: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """The score that crosses ``top_p`` in descending scores, and whether it was reached (else: the last score)."""
+    reached = (ranked - mass).exp_().cumsum(-1) >= top_p
+    before = (~reached).sum(-1, keepdim=True)
+    index = before.clamp(max=ranked.shape[-1] - 1)
+    return ranked.gather(-1, index), reached[..., -1]
+
+
+def _check_logits(logits: Tensor) -> None:
+    if not logits.is_floating_point() or logits.dim() == 0 or logits.shape[-1] == 0:
+        raise UserError(f"logits must be floating point (..., vocab), got {logits.dtype} {tuple(logits.shape)}")
+
+
+def _check_finite(values: Tensor) -> None:
+    if not bool(values.isfinite().all()):
+        row = int((~values.isfinite()).reshape(values.shape[0], -1).any(-1).nonzero()[0])
+        raise UserError(f"logits of row {row} are not finite; the model's weights or memory hold NaN or inf")
+
+
+def _check_keep(keep: Tensor, logits: Tensor, sampling: SamplingConfig) -> None:
+    if sampling.greedy:
+        raise UserError("temperature 0 (greedy) has no log-probabilities to re-score; allowed: temperature > 0")
+    if keep.dtype != torch.long or keep.shape != logits.shape[:-1]:
+        raise UserError(
+            f"keep must be long {tuple(logits.shape[:-1])} like the logits, got {keep.dtype} {tuple(keep.shape)}"
+        )
+    if keep.numel() and not (int(keep.min()) >= 0 and int(keep.max()) < logits.shape[-1]):
+        raise UserError(
+            f"keep has ids {int(keep.min())}..{int(keep.max())}; allowed: 0..{logits.shape[-1] - 1} (the vocabulary)"
+        )
