@@ -1,0 +1,23 @@
+"""Dialogues: their schema, where they come from, the tokenizer and template, and their tensors."""
+
+from __future__ import annotations
+
+from .batching import DialogueTensors, EncodingReport, encode_dialogues
+from .schema import from_dataset, from_row, to_dataset, to_row
+from .template import Interactions, join, pad_rows, trim
+from .tokenizer import DialogueTokenizer
+
+__all__ = [
+    "DialogueTensors",
+    "DialogueTokenizer",
+    "EncodingReport",
+    "Interactions",
+    "encode_dialogues",
+    "from_dataset",
+    "from_row",
+    "join",
+    "pad_rows",
+    "to_dataset",
+    "to_row",
+    "trim",
+]

@@ -1,0 +1,196 @@
+"""Dialogues as tensors: a whole encoded data set, or a batch of it.
+
+``(dialogues, interactions, tokens)``: interaction 0 is the first one of a dialogue, 1 to N are its follow-ups.
+Queries and answers are kept apart, because an agent answers the one and is compared with the other; joined
+interactions are made by :meth:`DialogueTensors.interactions`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..contracts import Ask, Dialogue, Strategy
+from ..errors import UserError
+from .template import Interactions, join, pad_rows, trim
+from .tokenizer import DialogueTokenizer
+
+log = logging.getLogger(__name__)
+
+Asks = tuple[tuple[tuple[Ask, ...], ...], ...]
+"""Annotated facts: ``asks[dialogue][interaction]``; interaction 0 never has any."""
+
+
+@dataclass(frozen=True)
+class EncodingReport:
+    """Token lengths of an encoded data set (template included), and how much did not fit."""
+
+    queries: int
+    answers: int
+    cut_queries: int
+    cut_answers: int
+    longest_query: int
+    longest_answer: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cut_queries} of {self.queries} queries (longest {self.longest_query} tokens) and "
+            f"{self.cut_answers} of {self.answers} answers (longest {self.longest_answer} tokens) cut"
+        )
+
+
+@dataclass(frozen=True)
+class DialogueTensors:
+    """Encoded dialogues, all with the same number of follow-ups.
+
+    Attributes:
+        query_ids: long ``(dialogues, 1 + steps, query tokens)``: ``[BOS][Q]query[A]``, right-padded.
+        query_mask: bool, of the same shape, True for tokens.
+        answer_ids: long ``(dialogues, 1 + steps, answer tokens)``: ``answer[EOS]``; a cut answer has no ``[EOS]``.
+        answer_mask: bool, of the same shape.
+        asks: annotated facts, ``asks[dialogue][interaction]``.
+        told_at: long ``(dialogues, 1 + steps)``: where the asked fact was told; -1 where no fact or several are asked.
+        strategy: how the dialogues are built.
+        report: what was cut when the data set was encoded; None for a batch.
+    """
+
+    query_ids: Tensor
+    query_mask: Tensor
+    answer_ids: Tensor
+    answer_mask: Tensor
+    asks: Asks
+    told_at: Tensor
+    strategy: Strategy = "multi_step"
+    report: EncodingReport | None = field(default=None, compare=False)
+
+    def __len__(self) -> int:
+        return self.query_ids.shape[0]
+
+    @property
+    def steps(self) -> int:
+        """Follow-ups of each dialogue."""
+        return self.query_ids.shape[1] - 1
+
+    @property
+    def distance(self) -> Tensor:
+        """Retention distance, long ``(dialogues, 1 + steps)``: interaction - told_at; -1 where ``told_at`` is."""
+        index = torch.arange(self.told_at.shape[1], device=self.told_at.device)
+        return torch.where(self.told_at < 0, self.told_at, index - self.told_at)
+
+    def select(self, rows: Sequence[int] | Tensor | np.ndarray | slice, steps: int | None = None) -> DialogueTensors:
+        """Some of the dialogues, cut to ``steps`` follow-ups, with the padding that they need and no more.
+
+        Raises:
+            UserError: when the dialogues have fewer follow-ups than ``steps``.
+        """
+        steps = self.steps if steps is None else steps
+        if not 0 < steps <= self.steps:
+            raise UserError(f"steps {steps} is not possible: the dialogues have {self.steps} follow-ups")
+        if isinstance(rows, slice):
+            rows = range(*rows.indices(len(self)))
+        index = torch.as_tensor(rows if isinstance(rows, Tensor | np.ndarray) else list(rows), dtype=torch.long)
+        turns = 1 + steps
+        index = index.to(self.query_ids.device)
+        query_ids, query_mask = trim(self.query_ids[index, :turns], self.query_mask[index, :turns])
+        answer_ids, answer_mask = trim(self.answer_ids[index, :turns], self.answer_mask[index, :turns])
+        asks = tuple(self.asks[row][:turns] for row in index.tolist())
+        return DialogueTensors(
+            query_ids, query_mask, answer_ids, answer_mask, asks, self.told_at[index, :turns], self.strategy
+        )
+
+    def interactions(self) -> Interactions:
+        """Joined interactions ``(dialogues, 1 + steps, tokens)``: ids, mask, mask of the answer tokens."""
+        return join(self.query_ids, self.query_mask, self.answer_ids, self.answer_mask)
+
+    def to(self, device: torch.device | str) -> DialogueTensors:
+        """The same dialogues on another device."""
+        names = ("query_ids", "query_mask", "answer_ids", "answer_mask", "told_at")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+
+def encode_dialogues(
+    dialogues: Sequence[Dialogue],
+    tokenizer: DialogueTokenizer,
+    *,
+    max_query: int,
+    max_answer: int,
+    strategy: Strategy = "multi_step",
+    steps: int | None = None,
+    on_long: Literal["cut", "error"] = "cut",
+) -> DialogueTensors:
+    """Encode dialogues into one set of tensors.
+
+    Args:
+        dialogues: all with the same number of follow-ups, or with at least ``steps`` of them.
+        tokenizer: of the text and of the template.
+        max_query: most tokens of a query, ``[BOS]``, ``[Q]`` and ``[A]`` included. A longer one is cut before
+            its ``[A]``.
+        max_answer: most tokens of an answer, ``[EOS]`` included. A longer one loses its tail and so its ``[EOS]``.
+        strategy: how the dialogues are built.
+        steps: follow-ups to keep; None: all of them.
+        on_long: ``"cut"`` counts what was cut (``report``, and one line of warning), ``"error"`` refuses.
+
+    Raises:
+        UserError: no dialogues, too few follow-ups, or an over-long text under ``on_long="error"``.
+    """
+    if not dialogues:
+        raise UserError("no dialogues to encode")
+    if max_query < 4 or max_answer < 1:
+        raise UserError(f"max_query {max_query} must be at least 4 and max_answer {max_answer} at least 1")
+    counts = {len(dialogue.interactions) for dialogue in dialogues}
+    if steps is None:
+        if len(counts) > 1:
+            raise UserError(f"dialogues have {min(counts)} to {max(counts)} follow-ups: say how many to keep (steps)")
+        steps = counts.pop()
+    elif min(counts) < steps:
+        raise UserError(f"steps {steps} is longer than the shortest dialogue, which has {min(counts)} follow-ups")
+    turns = [dialogue.turns[: steps + 1] for dialogue in dialogues]
+    flat = [turn for row in turns for turn in row]
+    queries = tokenizer.encode_texts([turn.query for turn in flat])
+    answers = tokenizer.encode_texts([turn.answer for turn in flat])
+
+    query_lengths = np.fromiter((len(ids) for ids in queries), np.int64, len(queries)) + 3
+    answer_lengths = np.fromiter((len(ids) for ids in answers), np.int64, len(answers)) + 1
+    report = EncodingReport(
+        queries=len(queries),
+        answers=len(answers),
+        cut_queries=int((query_lengths > max_query).sum()),
+        cut_answers=int((answer_lengths > max_answer).sum()),
+        longest_query=int(query_lengths.max()),
+        longest_answer=int(answer_lengths.max()),
+    )
+    if report.cut_queries or report.cut_answers:
+        if on_long == "error":
+            raise UserError(_too_long(query_lengths, answer_lengths, max_query, max_answer, steps + 1))
+        log.warning("%s (max_query %d, max_answer %d)", report, max_query, max_answer)
+
+    head, tail, end = [tokenizer.bos_id, tokenizer.query_id], [tokenizer.answer_id], [tokenizer.eos_id]
+    query_rows = [head + ids[: max_query - 3] + tail for ids in queries]
+    answer_rows = [(ids + end)[:max_answer] for ids in answers]
+    shape = (len(dialogues), steps + 1, -1)
+    query_ids, query_mask = (part.reshape(shape) for part in pad_rows(query_rows, pad_id=tokenizer.pad_id))
+    answer_ids, answer_mask = (part.reshape(shape) for part in pad_rows(answer_rows, pad_id=tokenizer.pad_id))
+    asks = tuple(tuple(turn.asks for turn in row) for row in turns)
+    told_at = [[turn[0].told_at if len(turn) == 1 else -1 for turn in row] for row in asks]
+    return DialogueTensors(
+        query_ids, query_mask, answer_ids, answer_mask, asks, torch.tensor(told_at, dtype=torch.long), strategy, report
+    )
+
+
+def _too_long(queries: np.ndarray, answers: np.ndarray, max_query: int, max_answer: int, turns: int) -> str:
+    """One line about the first text that does not fit."""
+    for name, lengths, limit in (("query", queries, max_query), ("answer", answers, max_answer)):
+        long = np.flatnonzero(lengths > limit)
+        if len(long):
+            row, turn = divmod(int(long[0]), turns)
+            return (
+                f"dialogue {row} interaction {turn}: the {name} has {lengths[long[0]]} tokens and the limit is {limit} "
+                f"({len(long)} of {len(lengths)} are too long, the longest has {lengths.max()})"
+            )
+    raise AssertionError("called without an over-long text")
