@@ -1,0 +1,183 @@
+"""The settings of stage 5: what the algorithm optimises (:class:`AlgorithmSettings`) and how episodes are rolled out.
+
+Both are sections of a recipe. A curriculum stage may override any key of the algorithm
+(``Stage.algorithm = {"objective": {"clip": 0.1}}``); :func:`for_stage` merges and validates that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from rxt_mrl.contracts import Stage
+from rxt_mrl.errors import UserError
+from rxt_mrl.model.sampling import SamplingConfig
+from rxt_mrl.settings import Settings
+
+Component = Literal["embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention"]
+"""A part of the model with its own learning rate (disjoint: ``decoder`` is without its reading of the memory)."""
+
+
+class ImpoSettings(Settings):
+    """The terms that the published IMPO objective adds to PPO's (RXT 3.6)."""
+
+    kl: float = Field(default=0.001, ge=0)
+    """Weight of the KL divergence between the answers' distributions of consecutive steps."""
+    memory_change: float = Field(default=1e-4, ge=0)
+    """Weight of the mean squared change of the memory by one write; grows with the root of the step."""
+    memory_cosine: float = Field(default=0.0, ge=0)
+    """Weight of the cosine between the memory before and after a write (published, when on: always 1)."""
+
+
+class ObjectiveSettings(Settings):
+    """What the policy minimises."""
+
+    kind: Literal["ppo", "impo"] = "ppo"
+    clip: float = Field(default=0.2, gt=0, lt=1)
+    """The probability ratio is clipped to ``1 - clip .. 1 + clip``."""
+    mean: Literal["token", "answer"] = "token"
+    """Average over all answer tokens of a minibatch, or over each answer's tokens and then over answers."""
+    entropy: float = Field(default=0.0, ge=0)
+    """Weight of the entropy bonus, nats per answer token."""
+    target_kl: float | None = Field(default=0.05, gt=0)
+    """The epochs of an update stop when the approximate KL from the behaviour policy (k3, nats per token) passes it."""
+    reference_kl: float = Field(default=0.0, ge=0)
+    """Weight of a KL penalty (k3) to the model as it was at the start of the stage."""
+    router: float = Field(default=0.01, ge=0)
+    """Weight of the router loss of a mixture-of-experts decoder."""
+    supervised: float = Field(default=0.0, ge=0)
+    """Weight of cross-entropy on the reference answers, read from the memories of the rollout."""
+    impo: ImpoSettings = ImpoSettings()
+
+
+class AdvantageSettings(Settings):
+    """How rewards become advantages, one per answer.
+
+    ``gae``: generalised advantage estimation over the interactions, with the critic as baseline. ``rloo``: several
+    samples of each dialogue (``rollout.group``), the others' mean as baseline; no critic.
+    """
+
+    kind: Literal["gae", "rloo"] = "gae"
+    gamma: float = Field(default=0.99, ge=0, le=1)
+    """Discount from one interaction to the next."""
+    lam: float = Field(default=0.95, ge=0, le=1)
+    normalise: Literal["batch", "step", "none"] = "batch"
+    """Subtract the mean and divide by the standard deviation of the batch, of each step, or not."""
+    clip: float | None = Field(default=10.0, gt=0)
+    negative_scale: float = Field(default=1.0, ge=0)
+    """Negative advantages are multiplied by it: pushing answers down without end destroys a policy."""
+
+
+class CriticSettings(Settings):
+    """The memory-aware critic (unused with ``rloo``)."""
+
+    hidden: int = Field(default=64, ge=1)
+    lr: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    epochs: int = Field(default=8, ge=1)
+    warmup: int = Field(default=10, ge=0)
+    """First updates of the first stage that train the critic alone."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+
+
+class OptimiserSettings(Settings):
+    """AdamW of the policy."""
+
+    lr: float = Field(default=3e-4, gt=0)
+    lr_scale: Mapping[Component, float] = Field(default_factory=dict)
+    """Multiplies ``lr`` for a component (default 1 for each)."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    warmup: int = Field(default=0, ge=0)
+    """Updates of each stage with a linearly rising learning rate."""
+    decay: float = Field(default=0.0, ge=0, le=1)
+    """The last part of each stage's updates, over which the learning rate falls linearly to nearly 0."""
+
+
+class AlgorithmSettings(Settings):
+    """Memory reinforcement learning: objective, advantages, critic, optimiser, and how an update goes."""
+
+    objective: ObjectiveSettings = ObjectiveSettings()
+    advantage: AdvantageSettings = AdvantageSettings()
+    critic: CriticSettings = CriticSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    epochs: int = Field(default=2, ge=1)
+    """Passes over the episodes of an update."""
+    minibatches: int = Field(default=2, ge=1)
+    """Optimiser steps per pass; a minibatch holds whole episodes."""
+    truncate_scan: int | None = Field(default=None, ge=1)
+    """Cut the gradient through the memory every so many writes; None: it flows through all of them."""
+    freeze_memory: bool = False
+    """Control: encoder and memory attention stay as they are, only the reading of the memory learns."""
+
+
+class RolloutSettings(Settings):
+    """How many episodes an update has, how they are sampled, and by whom."""
+
+    episodes: int = Field(default=48, ge=1)
+    """Episodes of an update (dialogues x ``group``)."""
+    group: int = Field(default=1, ge=1)
+    """Samples of each dialogue; at least 2 for the ``rloo`` advantage."""
+    shard: int = Field(default=24, ge=1)
+    """Episodes rolled out together. The result depends on it in the last bits, but never on ``workers``."""
+    workers: int = Field(default=0, ge=0)
+    """Ray actors; 0 rolls out in the process of the learner, by the same code."""
+    sampling: SamplingConfig = SamplingConfig()
+    timeout: float = Field(default=300.0, gt=0)
+    """Seconds after which a worker that has not returned a shard is replaced."""
+    restarts: int = Field(default=3, ge=0)
+    """Workers that may be replaced in a row before the training gives up."""
+    object_store_mb: int = Field(default=256, ge=80)
+    """Size of Ray's object store, when this process starts Ray."""
+    log: Literal["all"] | int = "all"
+    """How many episodes of each update are written to ``rollouts/*.jsonl``."""
+
+
+def for_stage(algorithm: AlgorithmSettings, stage: Stage) -> AlgorithmSettings:
+    """The algorithm of one stage: the recipe's, with the stage's overrides merged in, key by key.
+
+    Raises:
+        UserError: an override of an unknown key or with a wrong value.
+    """
+    if not stage.algorithm:
+        return algorithm
+    try:
+        return AlgorithmSettings.model_validate(_merge(algorithm.model_dump(), stage.algorithm))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"stage.algorithm.{name} = {first['input']!r}: {first['msg']}") from None
+
+
+def check(algorithm: AlgorithmSettings, rollout: RolloutSettings) -> None:
+    """What the two sections must agree on.
+
+    Raises:
+        UserError: naming both values.
+    """
+    if rollout.episodes % rollout.group:
+        raise UserError(
+            f"rollout.episodes = {rollout.episodes}: must be a multiple of rollout.group = {rollout.group}"
+        )
+    if algorithm.advantage.kind == "rloo" and rollout.group < 2:
+        raise UserError(
+            f"rollout.group = {rollout.group}: algorithm.advantage.kind = 'rloo' compares samples of one dialogue, "
+            "give at least 2"
+        )
+    if algorithm.minibatches > rollout.episodes:
+        raise UserError(
+            f"algorithm.minibatches = {algorithm.minibatches}: at most rollout.episodes = {rollout.episodes}"
+        )
+    if rollout.sampling.greedy:
+        raise UserError("rollout.sampling.temperature = 0: reinforcement learning samples; allowed: above 0")
+
+
+def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged

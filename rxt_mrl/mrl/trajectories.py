@@ -1,0 +1,158 @@
+"""What a rollout hands to the learner: everything that is needed to replay the episodes with gradient, and no more.
+
+``(episodes, steps, tokens)`` throughout. Rows come in the order of the episodes of an update, whoever rolled them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from rxt_mrl.contracts import Ask
+
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Episodes of the same number of steps.
+
+    Attributes:
+        written_ids: long ``(E, N, T)``, the interaction that step n wrote to memory before it answered.
+        written_mask: bool.
+        query_ids: long ``(E, N, T)``, ``[BOS][Q]...[A]``.
+        query_mask: bool.
+        action_ids: long ``(E, N, T)``, the answer, with [EOS] if it came.
+        action_mask: bool.
+        log_probs: float32 ``(E, N, T)`` under the distribution that each token was sampled from; 0 where masked.
+        rewards: float32 ``(E, N)``; 0 where unknown.
+        valid: bool ``(E, N)``; False where the reward is unknown (a reward failed and was skipped).
+        terms: each reward term and metric by name, ``(E, N)``, NaN where unknown.
+        dialogues: long ``(E,)``, row of the dialogue in the stage's data.
+        seeds: the seed of each episode: its initial memory and its sampling.
+        start: memory ``(layers, E, slots, dim)`` before the first write, for episodes that go on from another
+            dialogue; None: the initial memory of ``seeds``.
+        warmup: whether the first interaction was written twice.
+        reference_ids: long ``(E, N, T)``, what the dialogue answers.
+        reference_mask: bool.
+        asks: facts asked, ``asks[episode][step]``.
+        mode: what each step asked for, ``(N,)`` names.
+    """
+
+    written_ids: Tensor
+    written_mask: Tensor
+    query_ids: Tensor
+    query_mask: Tensor
+    action_ids: Tensor
+    action_mask: Tensor
+    log_probs: Tensor
+    rewards: Tensor
+    valid: Tensor
+    terms: Mapping[str, Tensor]
+    dialogues: Tensor
+    seeds: tuple[int, ...]
+    start: Tensor | None
+    warmup: bool
+    reference_ids: Tensor
+    reference_mask: Tensor
+    asks: tuple[tuple[tuple[Ask, ...], ...], ...] = ()
+    mode: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.rewards.shape[0]
+
+    @property
+    def steps(self) -> int:
+        """Answers per episode."""
+        return self.rewards.shape[1]
+
+    @property
+    def tokens(self) -> int:
+        """Answer tokens that were sampled."""
+        return int(self.action_mask.sum())
+
+    def to(self, device: torch.device | str) -> Trajectories:
+        """The same on another device."""
+        return Trajectories(**{field.name: _to(getattr(self, field.name), device) for field in fields(self)})
+
+    def select(self, rows: Tensor | Sequence[int]) -> Trajectories:
+        """Some episodes, with the padding that they need and no more."""
+        index = torch.as_tensor(rows, dtype=torch.long, device=self.rewards.device)
+        chosen: dict[str, object] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                value = value[:, index] if field.name == "start" else value[index]
+            elif field.name == "terms":
+                value = {name: term[index] for name, term in value.items()}
+            elif field.name in ("seeds", "asks") and value:
+                value = tuple(value[row] for row in index.tolist())
+            chosen[field.name] = value
+        return Trajectories(**_trim(chosen))  # type: ignore[arg-type]
+
+
+def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
+    """Batches of episodes one after the other, padded to the longest.
+
+    Raises:
+        ValueError: when there are none, or they differ in steps, start memory, warm-up or terms.
+    """
+    if not parts:
+        raise ValueError("no trajectories to concatenate")
+    first = parts[0]
+    if len({(part.steps, part.start is None, part.warmup, tuple(part.terms), part.mode) for part in parts}) > 1:
+        raise ValueError("trajectories differ in steps, start memory, warm-up, reward terms or modes")
+    joined: dict[str, object] = {}
+    for field in fields(Trajectories):
+        values = [getattr(part, field.name) for part in parts]
+        if field.name == "terms":
+            joined[field.name] = {name: torch.cat([value[name] for value in values]) for name in first.terms}
+        elif field.name == "start":
+            joined[field.name] = None if first.start is None else torch.cat(values, dim=1)
+        elif isinstance(values[0], Tensor):
+            joined[field.name] = torch.cat(_padded(values) if values[0].dim() == 3 else values)
+        elif field.name in ("seeds", "asks"):
+            joined[field.name] = tuple(item for value in values for item in value)
+        else:
+            joined[field.name] = values[0]
+    return Trajectories(**joined)  # type: ignore[arg-type]
+
+
+def stack_steps(rows: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Ids and masks of consecutive steps, each ``(E, T_n)``, as ``(E, N, T)``."""
+    ids = torch.stack(_padded([ids for ids, _ in rows]), dim=1)
+    mask = torch.stack(_padded([mask for _, mask in rows]), dim=1)
+    return ids, mask
+
+
+def pad_steps(rows: Sequence[Tensor]) -> Tensor:
+    """Values of consecutive steps, each ``(E, T_n)``, as ``(E, N, T)`` with zeros at the right."""
+    return torch.stack(_padded(list(rows)), dim=1)
+
+
+def _padded(values: Sequence[Tensor]) -> list[Tensor]:
+    width = max(value.shape[-1] for value in values)
+    return [pad(value, (0, width - value.shape[-1])) for value in values]
+
+
+def _trim(chosen: dict[str, object]) -> dict[str, object]:
+    for name in ("written", "query", "action", "reference"):
+        mask = chosen[f"{name}_mask"]
+        assert isinstance(mask, Tensor)
+        width = max(int(mask.sum(-1).max()) if mask.numel() else 0, 1)
+        for field in (f"{name}_ids", f"{name}_mask", *(("log_probs",) if name == "action" else ())):
+            value = chosen[field]
+            assert isinstance(value, Tensor)
+            chosen[field] = value[..., :width]
+    return chosen
+
+
+def _to(value: object, device: torch.device | str) -> object:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {name: item.to(device) for name, item in value.items()}
+    return value
