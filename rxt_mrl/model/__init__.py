@@ -1,0 +1,45 @@
+"""The Reactive Transformer: configurations, parts, the whole model."""
+
+from .cache import KVCache, MemoryKV, select_memory_kv
+from .config import (
+    AttentionConfig,
+    DecoderConfig,
+    EncoderConfig,
+    FeedForwardConfig,
+    GateConfig,
+    InitialMemoryConfig,
+    MemoryAttentionConfig,
+    MoEConfig,
+    RxTConfig,
+)
+from .decoder import Decoder, DecoderOutput
+from .encoder import Encoder
+from .heads import Critic, MLMHead
+from .memory_attention import MemoryAttention
+from .presets import PRESETS, preset
+from .rxt import COMPONENTS, RxT
+
+__all__ = [
+    "COMPONENTS",
+    "PRESETS",
+    "AttentionConfig",
+    "Critic",
+    "Decoder",
+    "DecoderConfig",
+    "DecoderOutput",
+    "Encoder",
+    "EncoderConfig",
+    "FeedForwardConfig",
+    "GateConfig",
+    "InitialMemoryConfig",
+    "KVCache",
+    "MLMHead",
+    "MemoryAttention",
+    "MemoryAttentionConfig",
+    "MemoryKV",
+    "MoEConfig",
+    "RxT",
+    "RxTConfig",
+    "preset",
+    "select_memory_kv",
+]

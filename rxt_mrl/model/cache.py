@@ -1,0 +1,81 @@
+"""Preallocated key/value cache of the decoder's self-attention, for rows of different lengths."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MemoryKV = list[tuple[Tensor, Tensor]]
+"""Per layer, keys and values of the normed memory, each ``(B, kv heads, slots, head dim)``."""
+
+
+class KVCache:
+    """Keys and values of all layers, ``(layers, B, kv heads, capacity, head dim)`` each.
+
+    Row b holds ``lengths[b]`` tokens. What lies behind them is never read: every read is masked by length.
+    The tensors are written in place, so a cache is for inference, not for gradients.
+    """
+
+    def __init__(
+        self,
+        layers: int,
+        batch: int,
+        kv_heads: int,
+        capacity: int,
+        head_dim: int,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        shape = (layers, batch, kv_heads, capacity, head_dim)
+        self.k = torch.zeros(shape, device=device, dtype=dtype)
+        self.v = torch.zeros(shape, device=device, dtype=dtype)
+        self.lengths = torch.zeros(batch, dtype=torch.long, device=device)
+        self.longest = 0
+        """Tokens of the longest row (a bound after :meth:`select`): reads stop there."""
+
+    @property
+    def batch(self) -> int:
+        """Rows held."""
+        return self.k.shape[1]
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that a row can hold."""
+        return self.k.shape[3]
+
+    def fill(self, layer: int, k: Tensor, v: Tensor) -> None:
+        """Write the keys and values of a whole prompt ``(B, kv heads, T, head dim)`` from position 0."""
+        self.k[layer, :, :, : k.shape[2]] = k
+        self.v[layer, :, :, : v.shape[2]] = v
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Write one token per row ``(B, kv heads, 1, head dim)`` at its length; all keys and values so far."""
+        at = self.lengths.view(-1, 1, 1, 1).expand_as(k)
+        self.k[layer].scatter_(2, at, k.to(self.k.dtype))
+        self.v[layer].scatter_(2, at, v.to(self.v.dtype))
+        return self.k[layer, :, :, : self.longest + 1], self.v[layer, :, :, : self.longest + 1]
+
+    def read_mask(self) -> Tensor | None:
+        """Which keys the token now being appended may read, bool ``(B, 1, 1, longest + 1)``."""
+        if self.batch == 1:
+            return None
+        columns = torch.arange(self.longest + 1, device=self.lengths.device)
+        return (columns <= self.lengths.unsqueeze(1))[:, None, None, :]
+
+    def advance(self) -> None:
+        """Count the token that was appended to every row."""
+        self.lengths = self.lengths + 1
+        self.longest += 1
+
+    def select(self, rows: Tensor) -> KVCache:
+        """A cache of only some rows (long indices or a bool mask): finished rows leave the work."""
+        other = object.__new__(KVCache)
+        other.k, other.v, other.lengths = self.k[:, rows], self.v[:, rows], self.lengths[rows]
+        other.longest = int(other.lengths.max()) if len(other.lengths) else 0
+        return other
+
+
+def select_memory_kv(memory_kv: MemoryKV, rows: Tensor) -> MemoryKV:
+    """Memory keys and values of only some rows, as :meth:`KVCache.select`."""
+    return [(k[rows], v[rows]) for k, v in memory_kv]

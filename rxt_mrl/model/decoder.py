@@ -1,0 +1,151 @@
+"""The generator: a causal transformer that reads the memory, whole sequences at once or token by token."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .attention import Attention
+from .cache import KVCache, MemoryKV
+from .checks import check_memory, check_tokens
+from .config import DecoderConfig, RxTConfig
+from .hub import HubModel
+from .layers import Stack, mean_stats
+from .norms import make_norm
+
+
+class DecoderOutput(NamedTuple):
+    """What a decoder returns for whole sequences."""
+
+    logits: Tensor
+    """``(B, T, V)``, or ``(n, V)`` for n selected positions."""
+    router_loss: Tensor | None
+    """Mean balance loss of the expert layers (scalar), or None without experts."""
+    expert_load: Tensor | None
+    """Share of the selections of each expert ``(layers, experts)``, or None without experts."""
+
+
+class Decoder(Stack, HubModel):
+    """Causal self-attention, memory cross-attention, feed-forward or experts, language-model head.
+
+    Usable alone on plain text with a frozen near-zero memory, as the published base decoders were trained.
+    The head is not tied to the embedding.
+
+    Args:
+        config: sizes and the ``decoder`` section.
+        embedding: shared embedding; None: an own one.
+    """
+
+    def __init__(self, config: RxTConfig, embedding: nn.Embedding | None = None) -> None:
+        if config.decoder is None:
+            raise UserError("decoder: the configuration has no decoder section (None); a Decoder needs one")
+        super().__init__(config, config.decoder, embedding)
+        self.section: DecoderConfig = config.decoder
+        self.head_norm = (
+            nn.Identity() if config.decoder.head_norm is None else make_norm(config.decoder.head_norm, config.embed_dim)
+        )
+        self.head = nn.Linear(config.embed_dim, config.vocab_size)
+
+    def forward(
+        self, ids: Tensor, memory: Tensor, mask: Tensor | None = None, keep: Tensor | None = None
+    ) -> DecoderOutput:
+        """Logits of whole sequences; position p predicts token p + 1.
+
+        Args:
+            ids: long ``(B, T)``, right-padded.
+            memory: ``(L, B, S, D)``, or batch 1 for a memory that all rows share.
+            mask: bool ``(B, T)``. Causal attention does not need it; with it, experts leave the padding out.
+            keep: bool ``(B, T)``; only logits of these positions are computed, as ``(n, V)`` in row-major order.
+
+        Raises:
+            UserError: on wrong shapes, dtypes or ids.
+        """
+        check_tokens(ids, mask, self.config)
+        memory_kv = self.memory_kv(self._checked(memory, ids.shape[0]))
+        outputs, stats = self.run(ids, memory_kv=memory_kv, causal=True, token_mask=mask)
+        hidden = outputs[-1] if keep is None else outputs[-1][keep]
+        router = mean_stats(stats)
+        if router is None:
+            return DecoderOutput(self.logits(hidden), None, None)
+        return DecoderOutput(self.logits(hidden), router.loss, router.load)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Head of the model: ``(..., D)`` to ``(..., V)``."""
+        return self.head(self.head_norm(hidden))
+
+    def new_cache(self, batch: int, length: int) -> KVCache:
+        """An empty cache of ``batch`` rows of up to ``length`` tokens.
+
+        Raises:
+            UserError: when length exceeds the model's ``max_tokens``.
+        """
+        if not 1 <= length <= self.config.max_tokens:
+            raise UserError(f"cache length: {length}; allowed: 1..max_tokens = {self.config.max_tokens}")
+        attention: Attention = self.layers[0].attention
+        weight = self.head.weight
+        self.rope.reserve(length, weight.device)
+        return KVCache(
+            len(self.layers),
+            batch,
+            attention.kv_heads,
+            length,
+            attention.head_dim,
+            device=weight.device,
+            dtype=weight.dtype,
+        )
+
+    def prefill(self, ids: Tensor, mask: Tensor, memory_kv: MemoryKV, cache: KVCache) -> Tensor:
+        """Run prompts ``(B, T)`` and fill the cache with them.
+
+        Returns:
+            logits ``(B, V)`` of the last token of each row.
+
+        Raises:
+            UserError: on wrong ids, or prompts wider than the cache.
+        """
+        check_tokens(ids, mask, self.config)
+        if ids.shape[1] > cache.capacity or ids.shape[0] != cache.batch:
+            raise UserError(f"ids: shape {tuple(ids.shape)}; allowed: ({cache.batch}, at most {cache.capacity})")
+        outputs, _ = self.run(ids, memory_kv=memory_kv, causal=True, cache=cache, token_mask=mask)
+        cache.lengths = mask.sum(-1)
+        cache.longest = int(cache.lengths.max())
+        last = (cache.lengths - 1).clamp(min=0)
+        return self.logits(outputs[-1][torch.arange(len(last), device=last.device), last])
+
+    def step(self, ids: Tensor, memory_kv: MemoryKV, cache: KVCache, lengths: Tensor | None = None) -> Tensor:
+        """Append one token per row ``(B, 1)`` and return the logits ``(B, V)`` that follow it; advances the cache.
+
+        Args:
+            ids: the tokens; not checked (they come from a sampler).
+            memory_kv: from :meth:`memory_kv`.
+            cache: from :meth:`new_cache`, filled by :meth:`prefill`.
+            lengths: tokens per row before this one; default: the cache's own count.
+
+        Raises:
+            UserError: when a row would exceed the cache.
+        """
+        if lengths is not None:
+            cache.lengths, cache.longest = lengths, int(lengths.max())
+        if cache.longest >= cache.capacity:
+            raise UserError(f"cache: a row of {cache.longest} tokens is full; allowed: {cache.capacity} tokens")
+        rotation = self.rope(cache.lengths.unsqueeze(1), ids.device)
+        mask = cache.read_mask()
+        x = self.embedding(ids)
+        for i, layer in enumerate(self.layers):
+
+            def self_attention(h: Tensor, i: int = i, attention: Attention = layer.attention) -> Tensor:
+                k, v = cache.append(i, *attention.project_kv(h, rotation))
+                return attention.attend(h, k, v, mask=mask, rotation=rotation)
+
+            x, _ = layer(x, self_attention, rotation=rotation, memory_kv=memory_kv[i])
+        cache.advance()
+        return self.logits(x.squeeze(1))
+
+    def _checked(self, memory: Tensor, batch: int) -> Tensor:
+        if isinstance(memory, Tensor) and memory.dim() == 4 and memory.shape[1] == 1 != batch:
+            memory = memory.expand(-1, batch, -1, -1)
+        check_memory(memory, self.config, batch)
+        return memory

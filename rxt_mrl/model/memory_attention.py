@@ -1,0 +1,138 @@
+"""Memory attention: writes an encoded interaction to the memory (RXT.md 1.11).
+
+All layers read the memory before the write, and are computed at once (:mod:`rxt_mrl.model.stacked`).
+Departure from the published libraries: the memory is an argument and a result, never a buffer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .checks import check_memory, full_or_none, longest
+from .config import RxTConfig
+from .gates import ResidualGate
+from .hub import HubModel
+from .rope import Rope
+from .stacked import LayerAttention, LayerRMSNorm, make_memory_norm
+
+
+class Encoded(NamedTuple):
+    """What a write needs of an encoded interaction: everything that does not depend on the memory."""
+
+    k: Tensor
+    """``(L * B, kv heads, T, head dim)``, rotated by position."""
+    v: Tensor
+    mask: Tensor | None
+    """bool ``(L * B, 1, 1, T)``; None: no padding."""
+
+
+class MemoryAttention(nn.Module, HubModel):
+    """Slots attend to each other or to the layers' mean (by variant), then to the encoded interaction.
+
+    Args:
+        config: sizes and the ``memory_attention`` section.
+    """
+
+    def __init__(self, config: RxTConfig) -> None:
+        super().__init__()
+        if config.memory_attention is None:
+            raise UserError("memory_attention: the configuration has no such section (None)")
+        self.config = config
+        section = self.section = config.memory_attention
+        layers, slots, dim = config.num_layers, config.slots, config.embed_dim
+        self.rope = Rope(dim // (section.attention.heads or config.heads), base=config.rope_base)
+        self.input_norm = LayerRMSNorm(layers, dim)
+        self.memory_norm = make_memory_norm(layers, slots, dim, section)
+        self.attention = LayerAttention(layers, dim, config.heads, section.attention, config.rope)
+        self.gate = ResidualGate(layers, slots, dim, section.gate)
+        if section.variant != "simple":
+            inner_gate = section.inner_gate or section.gate
+            self.inner_norm = make_memory_norm(layers, slots, dim, section)
+            self.inner_attention = LayerAttention(layers, dim, config.heads, section.inner_attention, config.rope)
+            self.inner_gate = ResidualGate(layers, slots, dim, inner_gate)
+        if section.variant in ("interlayer", "self-interlayer"):
+            self.mean_norm = make_memory_norm(1, slots, dim, section)
+        if section.variant == "self-interlayer":
+            self.interlayer_gate = ResidualGate(layers, slots, dim, inner_gate)
+
+    def project(self, encoded: Tensor, mask: Tensor | None) -> Encoded:
+        """Keys and values of encoded data ``(L, B, T, D)`` with token mask ``(B, T)``."""
+        rotation = self.rope(encoded.shape[2], encoded.device)
+        k, v = self.attention.project_kv(self.input_norm(encoded), rotation)
+        if mask is not None:
+            mask = mask.expand(encoded.shape[0], *mask.shape).reshape(-1, 1, 1, mask.shape[-1])
+        return Encoded(k, v, mask)
+
+    def write(self, memory: Tensor, encoded: Encoded) -> Tensor:
+        """The memory ``(L, B, S, D)`` after one interaction."""
+        state = self._among_slots(memory)
+        read = self.attention.attend(self.memory_norm(state), *encoded)
+        return self.gate(state, read)
+
+    def forward(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
+        """The memory ``(L, B, S, D)`` after one interaction.
+
+        Args:
+            memory: ``(L, B, S, D)``; it is not changed.
+            encoded: encoded data ``(L, B, T, D)``.
+            mask: bool ``(B, T)``, right padding.
+
+        Raises:
+            UserError: on shapes that do not fit.
+        """
+        check_memory(memory, self.config, mask.shape[0])
+        expected = (self.config.num_layers, *mask.shape, self.config.embed_dim)
+        if tuple(encoded.shape) != expected or mask.dtype != torch.bool:
+            raise UserError(
+                f"encoded: shape {tuple(encoded.shape)}, mask {tuple(mask.shape)} {mask.dtype}; "
+                f"allowed: (layers, batch, tokens, dim) = {expected}, bool (batch, tokens)"
+            )
+        width = longest(mask)
+        return self.write(memory, self.project(encoded[:, :, :width], full_or_none(mask[:, :width])))
+
+    def scan(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> list[Tensor]:
+        """Memories after 0, 1, ..., N interactions; the graph of gradients runs through all of them.
+
+        Args:
+            memory: ``(L, B, S, D)``.
+            encoded: ``(L, N * B, T, D)``, interaction by interaction.
+            mask: bool ``(N * B, T)``.
+        """
+        batch = memory.shape[1]
+        steps = mask.shape[0] // batch
+        every = self.project(encoded, full_or_none(mask))
+        layers = memory.shape[0]
+
+        def by_step(x: Tensor) -> tuple[Tensor, ...]:
+            split = x.unflatten(0, (layers, steps, batch)).transpose(0, 1)
+            return split.reshape(steps, layers * batch, *x.shape[1:]).unbind(0)
+
+        masks = (None,) * steps if every.mask is None else by_step(every.mask)
+        memories = [memory]
+        for k, v, keys in zip(by_step(every.k), by_step(every.v), masks, strict=True):
+            memories.append(self.write(memories[-1], Encoded(k, v, keys)))
+        return memories
+
+    def _among_slots(self, memory: Tensor) -> Tensor:
+        """What the slots learn from each other before they read the interaction."""
+        variant = self.section.variant
+        if variant == "simple":
+            return memory
+        own = self.inner_norm(memory)
+        source = own if variant == "self" else self._layers_mean(memory)
+        if variant == "self-interlayer":
+            source = self.interlayer_gate(own, source.expand_as(own))
+        k, v = self.inner_attention.project_kv(source)
+        return self.inner_gate(memory, self.inner_attention.attend(own, k, v))
+
+    def _layers_mean(self, memory: Tensor) -> Tensor:
+        """Normed mean over the layers ``(1, B, S, D)``, or over each group of layers ``(L, B, S, D)``."""
+        groups = self.section.layer_groups
+        if groups == 1:
+            return self.mean_norm(memory.mean(0, keepdim=True))
+        mean = memory.unflatten(0, (groups, -1)).mean(1)
+        return self.mean_norm(mean).repeat_interleave(memory.shape[0] // groups, dim=0)

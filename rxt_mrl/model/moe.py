@@ -1,0 +1,141 @@
+"""Mixture of experts: top-k routing, sorted dispatch, balance losses and load metrics (RXT.md 1.8).
+
+Departure from the published libraries: the balance loss is the Switch one (Fedus et al. 2021, eq. 4) by default.
+The published loss only pushes the selected probabilities down; it stays as an option.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .config import FeedForwardConfig, MoEConfig
+from .feedforward import FeedForward, activate
+
+
+class RouterStats(NamedTuple):
+    """What a router did with a batch."""
+
+    loss: Tensor
+    """Balance loss, a scalar; about 1 when the load is uniform."""
+    load: Tensor
+    """Share of the selections that each expert got ``(experts,)``; sums to 1. Carries no gradient."""
+
+
+class MoE(nn.Module):
+    """``sum_k w_k Expert_k(x)`` over the top k experts, with renormalised softmax weights.
+
+    Tokens are sorted by expert and every expert runs once on its own contiguous slice: no capacity limit,
+    no dropped tokens, no loop over tokens. Padding is not dispatched at all where a mask is given.
+
+    Args:
+        dim: model dimension D.
+        expert: settings of one expert.
+        config: how many experts, how many per token, shared ones, biases.
+    """
+
+    def __init__(self, dim: int, expert: FeedForwardConfig, config: MoEConfig) -> None:
+        super().__init__()
+        self.config, self.expert = config, expert
+        inner = expert.hidden * (2 if expert.gated else 1)
+        self.router = nn.Linear(dim, config.experts, bias=False)
+        self.w1 = nn.Parameter(torch.empty(config.experts, inner, dim))
+        self.w2 = nn.Parameter(torch.empty(config.experts, dim, expert.hidden))
+        self.b1 = nn.Parameter(torch.empty(config.experts, inner)) if config.bias == "local" else None
+        self.b2 = nn.Parameter(torch.empty(config.experts, dim)) if config.bias == "local" else None
+        self.bias = nn.Parameter(torch.zeros(dim)) if config.bias == "global" else None
+        self.shared = nn.ModuleList(
+            FeedForward(dim, expert, bias=config.shared_bias == "local") for _ in range(config.shared_experts)
+        )
+        self.shared_gate = nn.Linear(dim, config.shared_experts, bias=False) if config.shared_experts > 1 else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Every expert starts as an ``nn.Linear`` pair would."""
+        for weight, bias in ((self.w1, self.b1), (self.w2, self.b2)):
+            bound = weight.shape[-1] ** -0.5
+            nn.init.uniform_(weight, -bound, bound)
+            if bias is not None:
+                nn.init.uniform_(bias, -bound, bound)
+
+    def route(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Probabilities ``(N, experts)``, and weights and indices ``(N, k)`` of the chosen experts, of x ``(N, D)``."""
+        probabilities = self.router(x).softmax(-1)
+        top, index = probabilities.topk(self.config.top_k, dim=-1)
+        return probabilities, top / (top.sum(-1, keepdim=True) + 1e-9), index
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, RouterStats | None]:
+        """Output of x ``(..., D)`` and, in training mode or with gradients, the router's statistics.
+
+        Args:
+            x: tokens.
+            mask: bool ``(...)``; tokens where it is False get a zero output and do not count in the statistics.
+        """
+        tokens = x.reshape(-1, x.shape[-1])
+        keep = None if mask is None else mask.reshape(-1)
+        probabilities, weights, index = self.route(tokens)
+        out = self._dispatch(tokens, weights, index, keep)
+        if self.bias is not None:
+            out = out + self.bias
+        if self.shared:
+            out = out + self._shared(tokens)
+        stats = self._stats(probabilities, index, keep) if torch.is_grad_enabled() or self.training else None
+        return out.view_as(x), stats
+
+    def _dispatch(self, tokens: Tensor, weights: Tensor, index: Tensor, keep: Tensor | None) -> Tensor:
+        experts, k = self.config.experts, self.config.top_k
+        chosen = index.reshape(-1)
+        if keep is not None:  # padding goes to an expert that does not exist, behind all others
+            chosen = chosen.masked_fill(~keep.repeat_interleave(k), experts)
+        order = chosen.argsort(stable=True)
+        counts = torch.bincount(chosen, minlength=experts + 1)[: experts + 1].tolist()
+        pieces = tokens[order // k].split(counts)
+        results = [self._expert(e, piece) if len(piece) else piece for e, piece in enumerate(pieces[:experts])]
+        results.append(torch.zeros_like(pieces[experts]))
+        back = torch.empty_like(order)
+        back[order] = torch.arange(len(order), device=order.device)
+        routed = torch.cat([r.to(tokens.dtype) for r in results])[back].unflatten(0, (-1, k))
+        return torch.bmm(weights.to(routed.dtype).unsqueeze(1), routed).squeeze(1)
+
+    def _expert(self, e: int, x: Tensor) -> Tensor:
+        hidden = F.linear(x, self.w1[e], None if self.b1 is None else self.b1[e])
+        hidden = activate(hidden, self.expert.activation, self.expert.gated)
+        if self.training and self.expert.dropout:
+            hidden = F.dropout(hidden, self.expert.dropout)
+        return F.linear(hidden, self.w2[e], None if self.b2 is None else self.b2[e])
+
+    def _shared(self, tokens: Tensor) -> Tensor:
+        if self.shared_gate is None:
+            return self.shared[0](tokens)
+        outputs = torch.stack([expert(tokens) for expert in self.shared], dim=1)
+        return torch.bmm(self.shared_gate(tokens).softmax(-1).unsqueeze(1), outputs).squeeze(1)
+
+    def _stats(self, probabilities: Tensor, index: Tensor, keep: Tensor | None) -> RouterStats:
+        if keep is not None:
+            probabilities, index = probabilities[keep], index[keep]
+        return router_stats(probabilities, index, self.config.balance_loss)
+
+
+def router_stats(probabilities: Tensor, index: Tensor, loss: str = "switch") -> RouterStats:
+    """Balance loss and load of a routing.
+
+    ``switch``: ``E sum_e f_e P_e`` with f_e the share of selections and P_e the mean probability of expert e.
+    ``published``: ``E sum_e f_e a_e`` with a_e the mean probability over only the tokens that selected e.
+
+    Args:
+        probabilities: ``(tokens, experts)``.
+        index: chosen experts, long ``(tokens, k)``.
+        loss: which of the two.
+    """
+    experts = probabilities.shape[-1]
+    counts = torch.bincount(index.reshape(-1), minlength=experts).to(probabilities.dtype)
+    load = counts / max(1, index.numel())
+    if loss == "switch":
+        mean = probabilities.sum(0) / max(1, len(probabilities))
+        return RouterStats(experts * (load * mean).sum(), load)
+    selected = torch.zeros_like(probabilities).scatter(1, index, probabilities.gather(1, index)).sum(0)
+    share = counts / (index.numel() + 1e-6)
+    return RouterStats(experts * (share * selected / counts.clamp(min=1)).sum(), load)

@@ -1,0 +1,137 @@
+"""The whole model. Memory is a value: a tensor ``(layers, batch, slots, dim)`` that methods take and return.
+
+Departures from the published libraries: no module holds the memory, and gradients run through a whole scan
+of memory writes (:meth:`RxT.scan`), so that a write is credited for every later answer that it helped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .checks import check_memory, check_tokens, trim
+from .config import RxTConfig
+from .decoder import Decoder, DecoderOutput
+from .encoder import Encoder
+from .hub import HubModel
+from .memory import InitialMemory
+from .memory_attention import MemoryAttention
+
+COMPONENTS = ("embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention", "initial_memory")
+
+
+class RxT(nn.Module, HubModel):
+    """A Reactive Transformer: encoder, memory attention and decoder around one embedding.
+
+    Shapes: L layers, B batch, S slots, D dim, T tokens, N interactions, V vocabulary.
+
+    Args:
+        config: all sections must be there.
+    """
+
+    def __init__(self, config: RxTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.embed_dim)
+        self.encoder = Encoder(config, self.embedding)
+        self.memory_attention = MemoryAttention(config)
+        self.decoder = Decoder(config, self.embedding)
+        self.initial = InitialMemory(config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.embedding.weight.device
+
+    def initial_memory(self, batch: int, *, seeds: Sequence[int] | None = None) -> Tensor:
+        """Memory ``(L, B, S, D)`` before the first interaction.
+
+        Args:
+            batch: episodes.
+            seeds: one per episode; the same seed gives the same memory. None: torch's global generator.
+        """
+        weight = self.embedding.weight
+        memory = self.initial(batch, seeds=seeds, device=weight.device, dtype=weight.dtype)
+        system = self.config.initial_memory.system_ids
+        if self.config.initial_memory.kind == "encoded":
+            ids = torch.tensor([system], device=self.device).expand(batch, -1)
+            memory = self.write(memory, ids, torch.ones_like(ids, dtype=torch.bool))
+        return memory
+
+    def encode(self, ids: Tensor, mask: Tensor, memory: Tensor | None = None) -> Tensor:
+        """Encoded data ``(L, B, T, D)`` of interactions ``(B, T)``; see :meth:`Encoder.forward`."""
+        return self.encoder(ids, mask, memory)
+
+    def update(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
+        """The memory after a write of encoded data ``(L, B, T, D)``; see :meth:`MemoryAttention.forward`."""
+        return self.memory_attention(memory, encoded, mask)
+
+    def write(self, memory: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """The memory ``(L, B, S, D)`` after the interactions ``(B, T)`` were encoded and written."""
+        check_tokens(ids, mask, self.config)
+        check_memory(memory, self.config, ids.shape[0])
+        ids, mask = trim(ids, mask)
+        return self.update(memory, self._encode(ids, mask, memory), mask)
+
+    def scan(self, memory: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """Write N interactions one after the other: one encoder call over all, then N small updates.
+
+        An encoder that reads the memory has to run interaction by interaction.
+
+        Args:
+            memory: ``(L, B, S, D)``.
+            ids: long ``(B, N, T)``.
+            mask: bool ``(B, N, T)``, right padding.
+
+        Returns:
+            memories ``(N + 1, L, B, S, D)``: ``[0]`` is the given one, ``[n]`` that after n interactions.
+        """
+        check_tokens(ids, mask, self.config, rank=3)
+        check_memory(memory, self.config, ids.shape[0])
+        ids, mask = trim(ids.transpose(0, 1), mask.transpose(0, 1))  # (N, B, T)
+        if self.encoder.reads_memory:
+            memories = [memory]
+            for turn, valid in zip(ids, mask, strict=True):
+                turn, valid = trim(turn, valid)
+                memories.append(self.update(memories[-1], self._encode(turn, valid, memories[-1]), valid))
+            return torch.stack(memories)
+        flat_ids, flat_mask = ids.flatten(0, 1), mask.flatten(0, 1)
+        encoded = self._encode(flat_ids, flat_mask, memory)
+        return torch.stack(self.memory_attention.scan(memory, encoded, flat_mask))
+
+    def decode(self, ids: Tensor, memory: Tensor, mask: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
+        """Logits ``(B, T, V)``, causal; see :meth:`Decoder.forward`."""
+        return self.decoder(ids, memory, mask, keep).logits
+
+    def decode_output(
+        self, ids: Tensor, memory: Tensor, mask: Tensor | None = None, keep: Tensor | None = None
+    ) -> DecoderOutput:
+        """Logits with the routers' balance loss and expert load."""
+        return self.decoder(ids, memory, mask, keep)
+
+    def component_parameters(self, component: str) -> list[nn.Parameter]:
+        """The parameters of one part, without those of the shared embedding or of another part.
+
+        Args:
+            component: ``memory_cross_attention`` is the decoder's (with its norms); ``decoder`` is the rest of it.
+
+        Raises:
+            UserError: on an unknown part.
+        """
+        if component not in COMPONENTS:
+            raise UserError(f"component: {component!r}; allowed: {', '.join(COMPONENTS)}")
+        cross = ("memory_cross_attention.", "memory_norm.", "norm2.")
+        found = []
+        for name, parameter in self.named_parameters():
+            part = name.split(".", 1)[0]
+            if part == "decoder" and any(key in name for key in cross):
+                part = "memory_cross_attention"
+            if part == ("initial" if component == "initial_memory" else component):
+                found.append(parameter)
+        return found
+
+    def _encode(self, ids: Tensor, mask: Tensor, memory: Tensor) -> Tensor:
+        return self.encoder.encode(ids, mask, memory if self.encoder.reads_memory else None)
