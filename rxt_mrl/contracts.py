@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from pydantic import Field
 
+from .errors import UserError
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .word_text import TextCodec
 
 Strategy = Literal["multi_step", "long_range"]
 """How a dialogue is built: one topic throughout, or other topics in between and a return at the end."""
@@ -169,6 +173,49 @@ class RewardContext:
     def __len__(self) -> int:
         return len(self.generated)
 
+    @classmethod
+    def from_text(
+        cls,
+        query: str | Sequence[str],
+        generated: str | Sequence[str],
+        reference: str | Sequence[str] = "",
+        *,
+        history: Sequence[Sequence[tuple[str, str]]] = (),
+        asks: Sequence[Sequence[Ask]] = (),
+        step: int | None = None,
+        steps: int | None = None,
+        strategy: Strategy = "multi_step",
+        mode: Mode = "standard",
+        codec: TextCodec | None = None,
+        embedding: torch.Tensor | None = None,
+    ) -> RewardContext:
+        """Build a context from plain text, so that a reward can be tried in a second, without a model.
+
+        Args:
+            query: one question per episode; a single string is a batch of one.
+            generated: the answers to score.
+            reference: the right answers; a single string serves all episodes.
+            history: per episode, its completed interactions ``(query, answer)``, oldest first; all equally many.
+            asks: per episode, the facts asked.
+            step: by default the number of completed interactions (at least 1).
+            steps: by default ``step``.
+            strategy: as in the context.
+            mode: as in the context.
+            codec: turns text into ids; by default an ad-hoc word tokenizer (`word_text.WordCodec`) that returns
+                exactly the text it was given. A ``DialogueTokenizer`` also serves.
+            embedding: ``(vocab, dim)`` for ``codec``; by default, with the ad-hoc tokenizer, one fixed random unit
+                vector per word (so that cosine compares bags of words and knows nothing of meaning).
+
+        Raises:
+            UserError: when the batch sizes differ.
+        """
+        from .word_text import context_from_text  # that module needs this class
+
+        return context_from_text(
+            query, generated, reference, history=history, asks=asks, step=step, steps=steps,
+            strategy=strategy, mode=mode, codec=codec, embedding=embedding,
+        )  # fmt: skip
+
     def embed(self, tokens: TokenText) -> torch.Tensor:
         """Mean frozen embedding of the content tokens, ``(episodes, dim)``; zeros for an empty row.
 
@@ -197,14 +244,43 @@ class RewardContext:
         )
 
 
-Values = torch.Tensor | np.ndarray | Sequence[float]
+Values = torch.Tensor | np.ndarray | Sequence[float | None]
+"""``(episodes,)`` floats in [0, 1]. ``None`` in a list means: this reward has nothing to say about that episode."""
+
+Scores = Values | tuple[Values, torch.Tensor | np.ndarray | Sequence[bool]]
+"""Values alone, or ``(values, applies)``: where ``applies`` is False the value is ignored, never counted as 0.
+NaN is always an error; say "does not apply" with ``None`` or ``applies``."""
 
 
 @runtime_checkable
 class Reward(Protocol):
     """Scores a batch of answers: ``(episodes,)`` floats in [0, 1]. Any callable of this shape is a reward."""
 
-    def __call__(self, context: RewardContext) -> Values: ...
+    def __call__(self, context: RewardContext) -> Scores: ...
+
+
+_Declared = TypeVar("_Declared", bound=Callable[..., Any])
+
+
+def reward(*, weight: float = 1.0, name: str | None = None) -> Callable[[_Declared], _Declared]:
+    """Declare a function or class to be a reward, with the weight that it has when a recipe gives none.
+
+    Args:
+        weight: its weight in a sum, at least 0.
+        name: what logs and reports call it; by default the name of the function or class.
+
+    Raises:
+        UserError: when the weight is negative or not finite.
+    """
+    if not 0 <= weight < float("inf"):
+        raise UserError(f"@reward(weight={weight!r}): a weight must be a finite number of at least 0")
+
+    def declare(target: _Declared) -> _Declared:
+        target.reward_weight = weight  # type: ignore[attr-defined]
+        target.reward_name = name or target.__name__  # type: ignore[attr-defined]
+        return target
+
+    return declare
 
 
 class RewardTerm(Settings):
