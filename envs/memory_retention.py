@@ -1,0 +1,368 @@
+"""Memory retention as a Gymnasium vector environment: one episode is one dialogue, one step is one answer.
+
+The agent sees a completed interaction, which it has to write to its memory, and the next query, which it has to
+answer from that memory. It never sees an earlier interaction again. Everything is token ids; text is a view
+(:mod:`rxt_mrl.envs.text`). A native batch: no step loops over the rows.
+
+A custom environment is a subclass that overrides one of the hooks :meth:`~MemoryRetentionVectorEnv.mode`,
+:meth:`~MemoryRetentionVectorEnv.complete`, :meth:`~MemoryRetentionVectorEnv.context`,
+:meth:`~MemoryRetentionVectorEnv.observe` and :meth:`~MemoryRetentionVectorEnv.pick` (``docs/environments.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from rxt_mrl.contracts import Mode, Observation, RewardContext, RewardSpec, Strategy, TokenArray, TokenText
+from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
+from rxt_mrl.errors import UserError
+from rxt_mrl.scoring import RewardResult, Score, WeightedReward
+
+from .actions import accept
+from .episodes import EpisodeBatch, Shuffler, check_dialogues
+from .spaces import observation_space, token_space
+
+RewardLike = Score | RewardSpec | Mapping[str, Any] | str | None
+
+
+class MemoryRetentionVectorEnv(VectorEnv):
+    """Tell, go on, ask back: the dialogues of a data set, answered by the agent from its memory.
+
+    ``reset`` gives the first interaction and the query of turn 1. Step ``t`` takes the answer of turn ``t``, scores
+    it, and gives the interaction of turn ``t`` (as it goes to memory) with the query of turn ``t + 1``. After
+    ``steps`` steps the episode is ``terminated``, never earlier; the query of the final observation is empty.
+
+    Every ``info`` has ``episodes`` (which dialogues, ``(num_envs,)``), ``step`` (``(num_envs,)``, 0 at reset) and
+    ``written``: the observation's interaction with an ``answer_mask`` that marks its answer tokens. After a step
+    there are also, about that step:
+
+    - ``mode`` ``(num_envs,)``: what was asked for; ``asks`` ``(num_envs,)``: tuples of
+      :class:`~rxt_mrl.contracts.Ask`; ``distance`` ``(num_envs,)``: how many interactions ago the fact was told (-1
+      where no fact or several are asked);
+    - ``answer``: the accepted action; ``query``, ``generated``, ``reference``: ``TokenText`` (decoded when used);
+    - ``terms``, ``metrics``: ``{name: (num_envs,) float32}``, NaN where a term does not apply; ``valid``
+      ``(num_envs,)``: False where no term applies, or one failed and ``on_error`` is ``skip`` - the reward is then
+      unknown: the 0 in its place must be masked.
+
+    ``SAME_STEP`` resets finished rows within the step that ended them: the observation, ``episodes`` and ``written``
+    are those of the new episode, and ``final_obs``, ``final_info`` (batched like their originals, valid for the rows
+    of ``_final_obs``, ``_final_info``) those of the end. ``DISABLED`` leaves resetting to the caller, of all rows or
+    with ``options={"reset_mask": ...}``.
+
+    Args:
+        dialogues: the encoded data set.
+        tokenizer: the tokenizer that encoded it.
+        num_envs: episodes that run side by side.
+        steps: follow-ups of an episode; None: as many as the dialogues have.
+        reward: a :class:`~rxt_mrl.scoring.WeightedReward`, a reward spec (also as a mapping) or a reward's name;
+            None: nothing is scored, rewards are 0.
+        strategy: None: as the dialogues say.
+        teacher_forcing: write the reference answer to memory in place of what the agent said.
+        embedding: frozen token embedding ``(vocab, dim)`` for rewards that need one.
+        max_new_tokens: most tokens of an answer, [EOS] included; None: as wide as the reference answers.
+        seed: of the first ``reset``, where that gets none.
+        autoreset: ``same_step`` or ``disabled``.
+
+    Raises:
+        UserError: for dialogues that are too short, and for values outside of what is said here.
+    """
+
+    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - Gymnasium's name
+
+    def __init__(
+        self,
+        dialogues: DialogueTensors,
+        tokenizer: DialogueTokenizer,
+        *,
+        num_envs: int = 1,
+        steps: int | None = None,
+        reward: RewardLike = None,
+        strategy: Strategy | None = None,
+        teacher_forcing: bool = False,
+        embedding: torch.Tensor | None = None,
+        max_new_tokens: int | None = None,
+        seed: int | None = None,
+        autoreset: AutoresetMode | str = AutoresetMode.SAME_STEP,
+    ) -> None:
+        self.dialogues, self.tokenizer = dialogues, tokenizer
+        self.num_envs = _at_least_one("num_envs", num_envs)
+        self.steps = _at_least_one("steps", dialogues.steps if steps is None else steps)
+        self.strategy: Strategy = dialogues.strategy if strategy is None else strategy
+        self.teacher_forcing = teacher_forcing
+        self.max_new_tokens = _at_least_one(
+            "max_new_tokens", dialogues.answer_ids.shape[-1] if max_new_tokens is None else max_new_tokens
+        )
+        check_dialogues(dialogues, self.steps, self.strategy)
+        self.reward = build_reward(reward)
+        self.embedding = None if embedding is None else embedding.detach()
+        self.autoreset_mode = _autoreset_mode(autoreset)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+
+        self.vocab_size = tokenizer.vocab_size
+        query_width = dialogues.query_ids.shape[-1]
+        self.interaction_width = query_width + max(dialogues.answer_ids.shape[-1], self.max_new_tokens)
+        widths = (self.interaction_width, query_width, self.vocab_size)
+        self.single_observation_space = observation_space(*widths)
+        self.observation_space = observation_space(*widths, vectors=self.num_envs)
+        self.single_action_space = token_space(self.max_new_tokens, self.vocab_size)
+        self.action_space = token_space(self.max_new_tokens, self.vocab_size, vectors=self.num_envs)
+
+        self._first_seed = seed
+        self._shuffler = Shuffler(len(dialogues))
+        self._modes = np.array([self.mode(step) for step in range(1, self.steps + 1)])
+        self._batch: EpisodeBatch | None = None
+
+    # --- hooks: override these for an environment of your own --------------------------------------------------------
+
+    def mode(self, step: int) -> Mode:
+        """What step ``step`` (1 for the first follow-up) asks for.
+
+        Published rule: multi-step is always ``standard``; long range leaves the first topic in step 1
+        (``topic_switch``) and returns to it in the last (``return``).
+        """
+        if self.strategy == "multi_step":
+            return "standard"
+        return "topic_switch" if step == 1 else "return" if step == self.steps else "standard"
+
+    def complete(self, query: TokenArray, answer: TokenArray, reference: TokenArray) -> TokenArray:
+        """Which answers go to memory, after the queries: the agent's, or under teacher forcing the references."""
+        return reference if self.teacher_forcing else answer
+
+    def context(self, context: RewardContext) -> RewardContext:
+        """What the rewards get to see of a step; by default the whole context."""
+        return context
+
+    def observe(self, observation: Observation, info: dict[str, Any]) -> Observation:
+        """What the agent gets to see; by default the interaction just completed and the next query."""
+        return observation
+
+    def pick(self, count: int) -> np.ndarray:
+        """Which dialogues start next, ``(count,)``: by default each once in random order, then each again.
+
+        Draw from ``self.np_random`` only, so that a seed fixes the choice.
+        """
+        return self._shuffler.take(count, self.np_random)
+
+    # --- Gymnasium ---------------------------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start episodes.
+
+        Args:
+            seed: starts the random order of the dialogues anew; without it the order goes on.
+            options: ``episodes``: indices of the dialogues to play, one per (reset) row; ``reset_mask``: bool
+                ``(num_envs,)``, the rows to reset - the others stay where they are.
+
+        Raises:
+            UserError: for unknown options, and for indices outside of the data set.
+        """
+        if seed is None and self._np_random is None:
+            seed = self._first_seed
+        super().reset(seed=seed)
+        if seed is not None:
+            self._shuffler.restart()
+        rows, episodes = self._chosen(options or {})
+        self._start(rows, episodes)
+        info = self._state_info()
+        return self.observe(self._observation(), info), info
+
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Answer the queries; the rules for ``actions`` are those of :func:`~rxt_mrl.envs.actions.accept`.
+
+        Raises:
+            UserError: before ``reset``, after the end of an episode (autoreset disabled), for a refused action.
+        """
+        batch = self._running()
+        answer = accept(
+            actions,
+            rows=self.num_envs,
+            limit=self.max_new_tokens,
+            vocab_size=self.vocab_size,
+            eos_id=self.tokenizer.eos_id,
+        )
+        turn = batch.step + 1
+        query, reference = batch.query(turn), batch.reference(turn)
+        rewards, scored = self._score(turn, query, answer, reference)
+        batch.write(turn, query, self.complete(query, answer, reference))
+
+        terminated = batch.step == self.steps
+        info = self._state_info() | scored
+        info["mode"], info["asks"], info["distance"] = self._modes[turn - 1], *batch.asked(turn)
+        info["answer"] = answer
+        observation = self.observe(self._observation(), info)
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and terminated.any():
+            observation, info = self._autoreset(terminated, observation, info)
+        return observation, rewards, terminated, np.zeros(self.num_envs, dtype=bool), info
+
+    def hidden(self) -> dict[str, Any]:
+        """What the agent must not see, for oracles and tests: the answers to the queries now asked.
+
+        Returns:
+            ``episodes`` ``(num_envs,)``, ``answer`` (token array of the reference answers), ``asks`` ``(num_envs,)``
+            tuples and ``distance`` ``(num_envs,)``.
+        """
+        batch = self._running()
+        asks, distance = batch.asked(batch.step + 1)
+        answer = batch.reference(batch.step + 1)
+        return {"episodes": batch.episodes.copy(), "answer": answer, "asks": asks, "distance": distance}
+
+    def transcript(self, row: int) -> list[tuple[str, str]]:
+        """Query and answer of each interaction of a row so far, as text; the open query with an empty answer."""
+        batch, pairs = self._started(), []
+        for turn in range(int(batch.step[row]) + 1):
+            written = batch.written(np.full(self.num_envs, turn))
+            answer = written["answer_mask"].astype(bool)[row]
+            asked = written["mask"].astype(bool)[row] & ~answer
+            ids = written["ids"][row]
+            pairs.append((self.tokenizer.decode(ids[asked].tolist()), self.tokenizer.decode(ids[answer].tolist())))
+        query = batch.query(batch.step + 1)
+        if query["mask"][row].any():
+            pairs.append((self.tokenizer.decode(query["ids"][row][query["mask"][row].astype(bool)].tolist()), ""))
+        return pairs
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _text(self, ids: np.ndarray, mask: np.ndarray) -> TokenText:
+        return self.tokenizer.token_text(torch.from_numpy(ids), torch.from_numpy(mask.astype(bool, copy=False)))
+
+    def _chosen(self, options: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to reset, and the dialogue of each."""
+        unknown = set(options) - {"episodes", "reset_mask"}
+        if unknown:
+            raise UserError(f"unknown reset option {sorted(unknown)[0]!r}; allowed: episodes, reset_mask")
+        rows = np.arange(self.num_envs)
+        if "reset_mask" in options:
+            chosen = np.asarray(options["reset_mask"])
+            if chosen.dtype != np.bool_ or chosen.shape != (self.num_envs,) or not chosen.any():
+                raise UserError(f"reset_mask is bool ({self.num_envs},) with at least one True, got {chosen!r}")
+            if self._batch is None and not chosen.all():
+                raise UserError("the first reset is of all rows; reset_mask leaves some out")
+            rows = rows[chosen]
+        if "episodes" not in options:
+            return rows, self.pick(len(rows))
+        episodes = np.asarray(options["episodes"])
+        if episodes.shape != rows.shape or not np.issubdtype(episodes.dtype, np.integer):
+            raise UserError(f"episodes is one index for each of {len(rows)} rows, got {episodes!r}")
+        outside = episodes[(episodes < 0) | (episodes >= len(self.dialogues))]
+        if outside.size:
+            raise UserError(f"episode {outside[0]} does not exist; allowed: 0 .. {len(self.dialogues) - 1}")
+        return rows, episodes.astype(np.int64)
+
+    def _start(self, rows: np.ndarray, episodes: np.ndarray) -> None:
+        fresh = EpisodeBatch(self.dialogues, episodes, self.steps, self.interaction_width)
+        self._batch = fresh if self._batch is None else self._batch.replace(rows, fresh)
+
+    def _started(self) -> EpisodeBatch:
+        if self._batch is None:
+            raise UserError("call reset() before the first step")
+        return self._batch
+
+    def _running(self) -> EpisodeBatch:
+        batch = self._started()
+        ended = batch.step == self.steps
+        if ended.any():
+            row = int(np.argmax(ended))
+            raise UserError(
+                f"the episode of row {row} has ended; reset it before the next step (autoreset is disabled)"
+            )
+        return batch
+
+    def _observation(self) -> Observation:
+        batch = self._started()
+        written = batch.written(batch.step)
+        interaction: TokenArray = {"ids": written["ids"], "mask": written["mask"]}
+        return {"interaction": interaction, "query": batch.query(batch.step + 1)}
+
+    def _state_info(self) -> dict[str, Any]:
+        """The part of ``info`` that goes with the observation."""
+        batch = self._started()
+        return {"episodes": batch.episodes.copy(), "step": batch.step.copy(), "written": batch.written(batch.step)}
+
+    def _autoreset(
+        self, ended: np.ndarray, observation: Observation, info: dict[str, Any]
+    ) -> tuple[Observation, dict[str, Any]]:
+        rows = np.flatnonzero(ended)
+        self._start(rows, self.pick(len(rows)))
+        state = self._state_info()
+        new_info = {**info, "episodes": state["episodes"], "written": state["written"]}
+        new_info |= {"final_obs": observation, "final_info": info, "_final_obs": ended.copy()}
+        new_info["_final_info"] = ended.copy()
+        return self.observe(self._observation(), new_info), new_info
+
+    def _score(
+        self, turn: np.ndarray, query: TokenArray, answer: TokenArray, reference: TokenArray
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Rewards ``(num_envs,)`` and their part of ``info``.
+
+        Rows are in the same step unless single rows were reset; a reward context has one step, so rows are grouped
+        by it (a loop over steps, never over rows).
+        """
+        batch = self._started()
+        texts = {
+            "query": self._text(query["ids"], query["mask"]),
+            "generated": self._text(answer["ids"], answer["mask"]),
+            "reference": self._text(reference["ids"], reference["mask"]),
+        }
+        info: dict[str, Any] = {**texts, "terms": {}, "metrics": {}, "valid": np.ones(self.num_envs, dtype=bool)}
+        rewards = np.zeros(self.num_envs)
+        if self.reward is None:
+            return rewards, info
+        asks, _ = batch.asked(turn)
+        steps = np.unique(turn)
+        for step in steps.tolist():
+            rows = np.flatnonzero(turn == step)
+            whole = len(steps) == 1
+            context = RewardContext(
+                **(texts if whole else {name: text.select(rows.tolist()) for name, text in texts.items()}),
+                history=batch.history(step, rows, self._text),
+                asks=tuple(asks if whole else asks[rows]),
+                step=step,
+                steps=self.steps,
+                strategy=self.strategy,
+                mode=self._modes[step - 1].item(),
+                embedding=self.embedding,
+            )
+            _file(self.reward(self.context(context)), rows, rewards, info)
+        return rewards, info
+
+
+def _file(result: RewardResult, rows: np.ndarray, rewards: np.ndarray, info: dict[str, Any]) -> None:
+    """Put the result for some rows into the arrays for all."""
+    valid = result.valid.numpy().astype(bool)
+    rewards[rows] = np.where(valid, result.total.numpy(), 0.0)
+    info["valid"][rows] = valid
+    for kind, values in (("terms", result.terms), ("metrics", result.metrics)):
+        for name, value in values.items():
+            info[kind].setdefault(name, np.full(len(rewards), np.nan, dtype=np.float32))[rows] = value.numpy()
+
+
+def build_reward(reward: RewardLike) -> Score | None:
+    """A reward that is ready to be called, from whatever a user may give (see the class's ``reward``)."""
+    if isinstance(reward, str):
+        reward = {"terms": [{"use": reward}]}
+    if isinstance(reward, Mapping):
+        reward = RewardSpec.model_validate(reward)
+    return WeightedReward(reward) if isinstance(reward, RewardSpec) else reward
+
+
+def _autoreset_mode(value: AutoresetMode | str) -> AutoresetMode:
+    allowed = {"same_step": AutoresetMode.SAME_STEP, "disabled": AutoresetMode.DISABLED}
+    name = value.name.lower() if isinstance(value, AutoresetMode) else value
+    if name not in allowed:
+        raise UserError(f"autoreset: {name!r} is not one of {', '.join(allowed)}")
+    return allowed[name]
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise UserError(f"{name}: {value} is not at least 1")
+    return value
