@@ -1,0 +1,160 @@
+"""Fact recall: whether an answer contains the facts that were asked for, and claims nothing else instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+
+from rxt_mrl.contracts import Ask, RewardContext
+from rxt_mrl.errors import UserError
+
+from .claims import ARTICLES, Text, claims, common_run, hedges, mentions, occurrences, parse, value_words
+
+Match = Literal["words", "exact"]
+
+_ECHO = 0.6
+"""Share of the query's words that make a stretch of the answer an echo."""
+_COPY = 0.8
+"""Share of an earlier interaction's words that make an answer a copy of it."""
+_REPEATS = 2
+"""How many times more often than the reference an answer may say a value."""
+_SHORT = 12
+"""Words that any answer may have."""
+
+
+class FactRecall:
+    """The share of the asked facts that the answer states, and 0 for tricks (English texts).
+
+    It needs annotated dialogues (``asks``) and does not apply elsewhere: such episodes are masked, not scored 0.
+    The right answer and a paraphrase that contains the fact earn the same. Nothing is earned by: a wrong or outdated
+    value (``Ask.wrong``) that the answer claims, also beside the right one; a negated fact ("It is not Rex"); a fact
+    that stands only in an echo of the query or only in a question; a copy of an earlier interaction; alternatives
+    ("red or blue"); a list of values; a value said again and again; an answer more than ``longest`` times as long as the reference.
+    A rule that the reference itself breaks is not applied. If one slot is asked for twice and the reference has only
+    the newest value, the older one is wrong.
+
+    What it cannot tell apart: it does not know who the fact is about ("The cat is red" for "The dog is red"), nor a
+    right answer from one with another, unannotated value added in a sentence of its own ("It is red. It is blue.").
+    Double negation counts as negation, and "It was blue, now it is red" claims the outdated value.
+
+    Args:
+        match: ``words``: the value is among the answer's words; ``exact``: the answer is the value, articles apart.
+        longest: how many times as long as the reference an answer may be, in words (12 words are always allowed).
+    """
+
+    blind_to: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, match: Match = "words", longest: float = 3.0) -> None:
+        if match not in ("words", "exact"):
+            raise UserError(f"match {match!r} is unknown; allowed: words, exact")
+        if not longest >= 1:
+            raise UserError(f"longest {longest!r}: at least 1, times the reference's length")
+        self.match: Match = match
+        self.longest = longest
+
+    def __call__(self, context: RewardContext) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores float32 ``(episodes,)`` and where they apply, bool ``(episodes,)``: where something is asked."""
+        count = len(context)
+        asks = context.asks or ((),) * count
+        applies = torch.tensor([bool(row) for row in asks], dtype=torch.bool)
+        scores = torch.zeros(count)
+        if not applies.any():
+            return scores, applies
+        answers, references, queries = context.generated.text, context.reference.text, context.query.text
+        pasts = [turn.text for turn in context.history]
+        for row in applies.nonzero().flatten().tolist():
+            scores[row] = self.score(
+                answers[row], references[row], queries[row], asks[row], [past[row] for past in pasts]
+            )
+        return scores, applies
+
+    def score(self, answer: str, reference: str, query: str, asks: Sequence[Ask], history: Sequence[str] = ()) -> float:
+        """The score of one answer: the share of its asked facts that it states, or 0 for a trick.
+
+        Args:
+            answer: the text to score.
+            reference: the right answer.
+            query: the question.
+            asks: at least one fact.
+            history: the texts of the completed interactions.
+        """
+        said, model = parse(answer), parse(reference)
+        if not said.words:
+            return 0.0
+        wanted, wrong = _wanted(asks, model)
+        if self.match == "exact":
+            return float(_bare(said) == [word for value in wanted for word in value])
+        known = frozenset(model.words).union(*wanted)
+        if self._trick(said, model, wanted, wrong, known, history):
+            return 0.0
+        question = parse(query)
+        stated = 0
+        for value in wanted:
+            echo = _echo(said, model, question) if mentions(question, value) else range(0)
+            denied_too = mentions(model, value) and not claims(model, value)
+            stated += claims(said, value, echo) or (denied_too and mentions(said, value))
+        return stated / len(wanted)
+
+    def _trick(
+        self,
+        said: Text,
+        model: Text,
+        wanted: Sequence[tuple[str, ...]],
+        wrong: Sequence[tuple[str, ...]],
+        known: frozenset[str],
+        history: Sequence[str],
+    ) -> bool:
+        if len(said.words) > max(_SHORT, self.longest * len(model.words)):
+            return True
+        if any(claims(said, value) for value in wrong):
+            return True
+        for value in wanted:
+            if len(occurrences(said.words, value)) > _REPEATS + len(occurrences(model.words, value)):
+                return True
+        if any(hedges(said, value, known) for value in wanted) and not any(
+            hedges(model, value, frozenset().union(*wanted)) for value in wanted
+        ):
+            return True
+        return any(_copies(said, parse(past)) for past in history) and said.words != model.words
+
+
+def _wanted(asks: Sequence[Ask], model: Text) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """The values that must be stated and those that must not: older values of a slot count as wrong."""
+    newest: dict[str, int] = {}
+    for ask in asks:
+        if ask.slot and mentions(model, value_words(ask.value)):
+            newest[ask.slot] = max(newest.get(ask.slot, 0), ask.told_at)
+    wanted: list[tuple[str, ...]] = []
+    wrong: list[tuple[str, ...]] = []
+    for ask in asks:
+        value = value_words(ask.value)
+        outdated = ask.told_at < newest.get(ask.slot, -1) and not mentions(model, value)
+        (wrong if outdated else wanted).append(value)
+        wrong += [value_words(other) for other in ask.wrong]
+    wanted = list(dict.fromkeys(wanted))
+    return wanted, [value for value in dict.fromkeys(wrong) if value not in wanted and not mentions(model, value)]
+
+
+def _bare(text: Text) -> list[str]:
+    return [word for word in text.words if word not in ARTICLES]
+
+
+def _echo(said: Text, model: Text, question: Text) -> range:
+    """The stretch of the answer that repeats the query; empty when it is short or the reference repeats it too."""
+    run = common_run(said.words, question.words)
+    size = len(question.words)
+    if len(run) < size and (len(run) < 4 or len(run) < _ECHO * size):
+        return range(0)
+    if len(common_run(model.words, question.words)) >= len(run):
+        return range(0)
+    return run
+
+
+def _copies(said: Text, past: Text) -> bool:
+    """Whether the answer repeats most of an earlier interaction."""
+    needed = _COPY * len(past.words)
+    if len(past.words) < 4 or len(said.words) < needed:
+        return False
+    return len(common_run(said.words, past.words)) >= needed
