@@ -1,0 +1,234 @@
+"""Batched, cached generation: one token per row and step, finished rows leave the work.
+
+The prompt ``[BOS][Q] query [A]`` runs once (prefill) into a preallocated cache; then every step processes a single
+token per row. Keys and values of the memory do not change during an interaction and are computed once. Rows may have
+prompts of different lengths: each writes to its own position of the cache. A row that finished (by [EOS], by
+``max_new_tokens``, or because the width of the model is full) is dropped from the batch at once.
+
+What a row says depends on its prompt, its memory, its seed and the sampling settings; not on its neighbours, its place
+in the batch, or when they finish (to rounding: a matrix product of another batch size may differ in the last bit).
+
+Departures from the published code: a prompt that leaves no room gives an empty answer in place of an error; an
+answer without [EOS] is an ordinary answer; a generated pad id is an ordinary token (the mask says so);
+log-probabilities are aligned with the tokens and belong to the distribution that was sampled from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rxt_mrl import seeding
+from rxt_mrl.errors import UserError
+
+from .cache import select_memory_kv
+from .checks import check_memory, check_tokens
+from .rxt import RxT
+from .sampling import SamplingConfig, sample
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The answers of a batch, right-padded to the longest one (zero columns when no row had room).
+
+    Attributes:
+        ids: long ``(batch, tokens)``: answer tokens, [EOS] included where it came; 0 where masked.
+        mask: bool ``(batch, tokens)``: True for generated tokens. A row without any is an empty answer.
+        log_probs: float32 ``(batch, tokens)``: log-probability of each token under the distribution it was drawn from
+            (temperature and filters applied); 0 where masked, and 0 throughout when greedy.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    log_probs: Tensor
+
+
+@dataclass(frozen=True)
+class StepTokens:
+    """What one step added: ``rows`` long ``(active,)`` of the batch, and their ``ids`` long ``(active,)``."""
+
+    rows: Tensor
+    ids: Tensor
+
+
+def generate(
+    model: RxT,
+    query_ids: Tensor,
+    query_mask: Tensor,
+    memory: Tensor,
+    sampling: SamplingConfig,
+    *,
+    seeds: Sequence[int] | None = None,
+    eos_id: int | None = 3,
+    width: int | None = None,
+) -> Generation:
+    """Answer a batch of queries.
+
+    Args:
+        model: the model; it generates in eval mode and is left in the mode it was in.
+        query_ids: long ``(batch, tokens)``, right-padded prompts that end with [A].
+        query_mask: bool ``(batch, tokens)``, True for tokens.
+        memory: ``(layers, batch, slots, dim)``, read and not changed.
+        sampling: temperature, filters and the number of new tokens.
+        seeds: one number per row; the same seed, prompt and memory give the same answer. None: drawn from torch's
+            global generator (``torch.manual_seed`` then governs the result).
+        eos_id: the token that ends an answer; None: none does.
+        width: tokens of prompt and answer together; None: ``model.config.max_tokens``. A prompt that fills it gets an
+            empty answer.
+
+    Returns:
+        The answers. Ordinary tensors (not inference tensors), so they may enter a loss.
+
+    Raises:
+        UserError: for prompts of a wrong type or shape, empty or longer than the width, ids outside the vocabulary,
+            a memory of another batch, or a wrong number of seeds.
+    """
+    stream = AnswerStream(
+        model, query_ids, query_mask, memory, sampling, seeds=seeds, eos_id=eos_id, width=width
+    )  # fmt: skip
+    while not stream.done:
+        stream.step()
+    return stream.result()
+
+
+class AnswerStream:
+    """Generation step by step, for streaming; see :func:`generate` for the arguments.
+
+    ``while not stream.done: tokens = stream.step()``; then :meth:`result`.
+    """
+
+    def __init__(
+        self,
+        model: RxT,
+        query_ids: Tensor,
+        query_mask: Tensor,
+        memory: Tensor,
+        sampling: SamplingConfig,
+        *,
+        seeds: Sequence[int] | None = None,
+        eos_id: int | None = 3,
+        width: int | None = None,
+    ) -> None:
+        width = model.config.max_tokens if width is None else width
+        lengths = _prompt_lengths(model, query_ids, query_mask, memory, width)
+        batch = query_ids.shape[0]
+        if seeds is not None and len(seeds) != batch:
+            raise UserError(f"seeds has {len(seeds)} numbers for {batch} rows; allowed: one per row, or None")
+        self._model, self._sampling, self._eos_id = model, sampling, eos_id
+        room = (width - lengths).clamp(max=sampling.max_new_tokens)
+        steps = int(room.max())
+        device = query_ids.device
+        self._uniforms = None if sampling.greedy else _uniforms(seeds, batch, steps).to(device)
+        self._ids = torch.zeros(batch, steps, dtype=torch.long, device=device)
+        self._log_probs = torch.zeros(batch, steps, device=device)
+        self._counts = torch.zeros(batch, dtype=torch.long, device=device)
+        self._step = 0
+        self._rows = room.nonzero().squeeze(-1)
+        self._room = room[self._rows]
+        self._pending: Tensor | None = None
+        if not self.done:
+            self._prefill(query_ids, query_mask, memory, lengths)
+
+    @property
+    def done(self) -> bool:
+        """Whether every row has its answer."""
+        return self._rows.shape[0] == 0
+
+    def step(self) -> StepTokens:
+        """Generate one token for every unfinished row.
+
+        Raises:
+            RuntimeError: when all rows are finished.
+        """
+        if self.done:
+            raise RuntimeError("every row is finished")
+        with inference(self._model):
+            if self._pending is not None:
+                self._logits = self._model.decoder.step(self._pending.unsqueeze(1), self._memory_kv, self._cache)
+            uniforms = None if self._uniforms is None else self._uniforms[:, self._step]
+            drawn = sample(self._logits, self._sampling, uniforms)
+            rows, ids = self._rows, drawn.ids
+            self._ids[rows, self._step] = ids
+            self._log_probs[rows, self._step] = drawn.log_probs
+            self._step += 1
+            self._counts[rows] = self._step
+            finished = self._room <= self._step
+            if self._eos_id is not None:
+                finished |= ids == self._eos_id
+            self._pending = ids
+            if bool(finished.any()):
+                self._drop(finished)
+        return StepTokens(rows, ids)
+
+    def result(self) -> Generation:
+        """The answers so far."""
+        width = self._step
+        mask = torch.arange(width, device=self._ids.device) < self._counts.unsqueeze(1)
+        return Generation(self._ids[:, :width].clone(), mask, self._log_probs[:, :width].clone())
+
+    def _prefill(self, query_ids: Tensor, query_mask: Tensor, memory: Tensor, lengths: Tensor) -> None:
+        decoder, rows = self._model.decoder, self._rows
+        if rows.shape[0] < query_ids.shape[0]:
+            query_ids, query_mask, memory, lengths = query_ids[rows], query_mask[rows], memory[:, rows], lengths[rows]
+            if self._uniforms is not None:
+                self._uniforms = self._uniforms[rows]
+        longest = int(lengths.max())
+        with inference(self._model):
+            self._memory_kv = decoder.memory_kv(memory)
+            # The last token of an answer is never fed back.
+            self._cache = decoder.new_cache(len(rows), max(longest, int((lengths + self._room).max()) - 1))
+            query_ids, query_mask = query_ids[:, :longest], query_mask[:, :longest]
+            self._logits = decoder.prefill(query_ids, query_mask, self._memory_kv, self._cache)
+
+    def _drop(self, finished: Tensor) -> None:
+        """Keep only the unfinished rows of everything that the next step reads."""
+        keep = (~finished).nonzero().squeeze(-1)
+        self._rows, self._room = self._rows[keep], self._room[keep]
+        if self.done:
+            del self._cache, self._memory_kv, self._logits, self._pending
+            return
+        assert self._pending is not None
+        self._pending = self._pending[keep]
+        if self._uniforms is not None:
+            self._uniforms = self._uniforms[keep]
+        self._cache = self._cache.select(keep)
+        self._memory_kv = select_memory_kv(self._memory_kv, keep)
+
+
+@contextmanager
+def inference(model: RxT) -> Iterator[None]:
+    """Inference mode, and eval mode for as long as it takes."""
+    training = model.training
+    if training:
+        model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        if training:
+            model.train()
+
+
+def _uniforms(seeds: Sequence[int] | None, batch: int, steps: int) -> Tensor:
+    if seeds is None:
+        return torch.rand(batch, steps)
+    return seeding.uniforms(seeds, steps, "generate")
+
+
+def _prompt_lengths(model: RxT, ids: Tensor, mask: Tensor, memory: Tensor, width: int) -> Tensor:
+    """Check the prompts; their lengths, long ``(batch,)``."""
+    config = model.config
+    if not 1 <= width <= config.max_tokens:
+        raise UserError(f"width: {width}; allowed: 1..max_tokens = {config.max_tokens}")
+    check_tokens(ids, mask, config)
+    check_memory(memory, config, ids.shape[0])
+    lengths = mask.sum(1)
+    if int(lengths.min()) == 0:
+        raise UserError(f"query_mask: the query of row {int(lengths.argmin())} is empty; allowed: at least [A]")
+    if int(lengths.max()) > width:
+        raise UserError(f"the query of row {int(lengths.argmax())} has {int(lengths.max())} tokens; allowed: {width}")
+    return lengths
