@@ -35,7 +35,8 @@ def check_tokens(ids: Tensor, mask: Tensor | None, config: RxTConfig, *, rank: i
         return
     low, high = (int(bound) for bound in ids.aminmax())
     if low < 0 or high >= config.vocab_size:
-        raise UserError(f"ids: {low if low < 0 else high} is outside the vocabulary; allowed: 0..{config.vocab_size - 1}")
+        wrong = low if low < 0 else high
+        raise UserError(f"ids: {wrong} is outside the vocabulary; allowed: 0..{config.vocab_size - 1}")
     if mask is not None and bool((mask[..., 1:] & ~mask[..., :-1]).any()):
         raise UserError("mask: a token follows padding; allowed: right padding only")
 

@@ -54,15 +54,17 @@ class AttentionConfig(Settings):
         if self.type == "gqa":
             groups = self.groups or half
             if heads % groups:
-                raise ValueError(f"attention.groups {groups} does not divide heads {heads} (gqa); allowed: its divisors")
+                raise ValueError(f"attention groups {groups} do not divide heads {heads} (gqa); allowed: divisors")
             return heads, groups
         queries = self.query_groups or half
         groups = self.groups or queries
         if queries > heads or groups > heads:
-            raise ValueError(f"attention.query_groups {queries} and groups {groups} must be at most heads {heads} (sqa)")
+            raise ValueError(
+                f"query_groups {queries} or groups {groups} exceed heads {heads} (sqa); allowed: 1..{heads}"
+            )
         if queries % groups and groups % queries:
             raise ValueError(
-                f"attention.groups {groups} and query_groups {queries} do not divide each other (sqa); "
+                f"attention groups {groups} and query_groups {queries} do not divide each other (sqa); "
                 f"allowed: divisors or multiples"
             )
         return queries, groups

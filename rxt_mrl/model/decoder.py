@@ -84,11 +84,11 @@ class Decoder(Stack, HubModel):
         """
         if not 1 <= length <= self.config.max_tokens:
             raise UserError(f"cache length: {length}; allowed: 1..max_tokens = {self.config.max_tokens}")
-        attention: Attention = self.layers[0].attention
+        attention = self.blocks[0].attention
         weight = self.head.weight
         self.rope.reserve(length, weight.device)
         return KVCache(
-            len(self.layers),
+            len(self.blocks),
             batch,
             attention.kv_heads,
             length,
@@ -134,7 +134,7 @@ class Decoder(Stack, HubModel):
         rotation = self.rope(cache.lengths.unsqueeze(1), ids.device)
         mask = cache.read_mask()
         x = self.embedding(ids)
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self.blocks):
 
             def self_attention(h: Tensor, i: int = i, attention: Attention = layer.attention) -> Tensor:
                 k, v = cache.append(i, *attention.project_kv(h, rotation))

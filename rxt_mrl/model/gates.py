@@ -28,7 +28,7 @@ class ResidualGate(nn.Module):
             self.slot_status = LayerLinear(layers, dim, 1, bias=True)
         if config.type == "linear":
             self.gate = LayerLinear(layers, slots, width, bias=True)
-            if config.init is not None:
+            if config.init is not None and self.gate.bias is not None:
                 nn.init.constant_(self.gate.bias, config.init)
         elif config.type in ("static", "elementwise"):
             value = 3.0 if config.init is None else config.init

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -61,10 +61,17 @@ class Critic(nn.Module, HubModel):
         self.shift = nn.Parameter(torch.tensor(float(shift)))
 
     @classmethod
-    def from_config(cls, config: RxTConfig, max_tokens: int | None = None, **options: float) -> Critic:
+    def from_config(cls, config: RxTConfig, max_tokens: int | None = None, **options: Any) -> Critic:
         """A critic with a fresh encoder, for sequences of up to ``max_tokens`` (None: the model's)."""
         tokens = config.max_tokens if max_tokens is None else max_tokens
         return cls(Encoder(config.model_copy(update={"max_tokens": tokens})), **options)
+
+    def _hub_arguments(self) -> dict[str, Any]:
+        return {"activation": self.activation}  # scale and shift are parameters
+
+    @classmethod
+    def _hub_build(cls, config: RxTConfig, arguments: dict[str, Any]) -> Self:
+        return cls(Encoder(config), **arguments)
 
     def forward(self, ids: Tensor, mask: Tensor, memory: Tensor | None = None) -> Tensor:
         """Values ``(B,)`` of sequences ``(B, T)``; ``memory`` only for encoders that read it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -95,13 +96,18 @@ class Stack(nn.Module):
         self.rope = Rope(config.embed_dim // heads, base=config.rope_base)
 
     @property
+    def blocks(self) -> list[Layer]:
+        """The layers, typed."""
+        return cast("list[Layer]", list(self.layers))
+
+    @property
     def reads_memory(self) -> bool:
         """Whether the layers have memory cross-attention."""
-        return self.layers[0].memory_cross_attention is not None
+        return self.blocks[0].memory_cross_attention is not None
 
     def memory_kv(self, memory: Tensor) -> MemoryKV:
         """Per layer, keys and values of ``memory (L, B, S, D)``: computed once, while the memory does not change."""
-        return [layer.memory_kv(slots) for layer, slots in zip(self.layers, memory, strict=True)]
+        return [layer.memory_kv(slots) for layer, slots in zip(self.blocks, memory, strict=True)]
 
     def run(
         self,
@@ -125,7 +131,7 @@ class Stack(nn.Module):
         """
         rotation = self.rope(ids.shape[1], ids.device)
         x, outputs, stats = self.embedding(ids), [], []
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self.blocks):
 
             def self_attention(h: Tensor, i: int = i, attention: Attention = layer.attention) -> Tensor:
                 k, v = attention.project_kv(h, rotation)

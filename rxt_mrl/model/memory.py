@@ -27,9 +27,7 @@ class InitialMemory(nn.Module):
         if self.section.kind == "learned":
             self.slots = nn.Parameter(self.section.std * torch.randn(self.shape))
 
-    def forward(
-        self, batch: int, *, seeds: Sequence[int] | None, device: torch.device, dtype: torch.dtype
-    ) -> Tensor:
+    def forward(self, batch: int, *, seeds: Sequence[int] | None, device: torch.device, dtype: torch.dtype) -> Tensor:
         """Initial memories of ``batch`` episodes; before the system text, for the kind ``encoded``.
 
         Args:
