@@ -33,7 +33,9 @@ class DialogueTokenizer:
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        missing = [name for name in SPECIALS if tokenizer.token_to_id(name) is None]
+        found = {name: tokenizer.token_to_id(name) for name in SPECIALS}
+        ids = {name: token for name, token in found.items() if token is not None}
+        missing = [name for name in SPECIALS if name not in ids]
         if missing:
             raise UserError(f"tokenizer lacks the special tokens {missing}; needed are {list(SPECIALS)}")
         # Special tokens found in a text are encoded as the letters they are written with.
@@ -41,7 +43,6 @@ class DialogueTokenizer:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.tokenizer = tokenizer
-        ids = {name: int(tokenizer.token_to_id(name)) for name in SPECIALS}
         self.pad_id = ids["[PAD]"]
         self.unk_id = ids["[UNK]"]
         self.bos_id = ids["[BOS]"]
