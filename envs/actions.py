@@ -44,17 +44,22 @@ def accept(action: Mapping[str, Any], *, rows: int, limit: int, vocab_size: int,
     keep = mask.astype(bool)
     if mask.dtype != np.bool_ and not np.array_equal(keep, mask):
         raise UserError("an action's mask holds 0 and 1 only")
-    _refuse(keep[:, 1:] & ~keep[:, :-1], "the mask has tokens after padding (right-pad the answers)")
-    _refuse(keep & ((ids < 0) | (ids >= vocab_size)), f"ids are 0 .. {vocab_size - 1}, got {{value}}", ids)
+    _refuse(keep[:, 1:] > keep[:, :-1], "the mask has tokens after padding (right-pad the answers)")
+    if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
+        _refuse(keep & ((ids < 0) | (ids >= vocab_size)), f"ids are 0 .. {vocab_size - 1}, got {{value}}", ids)
     if ids.shape[1] > limit:
         _refuse(keep[:, limit:], f"an answer has at most {limit} tokens (max_new_tokens)")
         ids, keep = ids[:, :limit], keep[:, :limit]
-    ended = np.cumsum((ids == eos_id) & keep, axis=1) - ((ids == eos_id) & keep)  # [EOS] before this position
-    keep = keep & (ended == 0)
-    accepted = np.zeros((2, rows, limit), dtype=np.int64)
-    accepted[0, :, : ids.shape[1]] = np.where(keep, ids, 0)
-    accepted[1, :, : ids.shape[1]] = keep
-    return {"ids": accepted[0], "mask": accepted[1].astype(np.int8)}
+    ends = (ids == eos_id) & keep
+    if (ends[:, :-1] & keep[:, 1:]).any():
+        keep &= np.cumsum(ends, axis=1) - ends == 0  # no [EOS] before this position
+    accepted: TokenArray = {
+        "ids": np.zeros((rows, limit), dtype=np.int64),
+        "mask": np.zeros((rows, limit), dtype=np.int8),
+    }
+    accepted["ids"][:, : ids.shape[1]] = ids * keep
+    accepted["mask"][:, : ids.shape[1]] = keep
+    return accepted
 
 
 def _refuse(wrong: np.ndarray, message: str, values: np.ndarray | None = None) -> None:

@@ -7,10 +7,9 @@ from itertools import chain
 from typing import TypedDict
 
 import numpy as np
-import torch
 
 from rxt_mrl.contracts import Strategy, TokenArray, TokenText
-from rxt_mrl.dialogues import DialogueTensors, join
+from rxt_mrl.dialogues import DialogueTensors
 from rxt_mrl.errors import UserError
 
 
@@ -29,29 +28,34 @@ class EpisodeBatch:
     """Episodes side by side, each at its own step. Rows share nothing: every array has them as its first axis.
 
     Args:
-        dialogues: the data set.
+        dialogues: the data set, on the CPU.
         episodes: index of each row's dialogue, int64 ``(rows,)``.
         steps: follow-ups of an episode.
         width: tokens of an interaction, padding included.
     """
 
     def __init__(self, dialogues: DialogueTensors, episodes: np.ndarray, steps: int, width: int) -> None:
+        turns = steps + 1
         self.episodes = episodes
         self.step = np.zeros(len(episodes), dtype=np.int64)
-        self._rows = np.arange(len(episodes))
-        self._last = steps
-        rows, turns = torch.from_numpy(episodes), steps + 1
-        self._arrays: dict[str, np.ndarray] = {
-            name: getattr(dialogues, name)[rows, :turns].numpy()
-            for name in ("query_ids", "query_mask", "answer_ids", "answer_mask")
+        self._rows, self._last = np.arange(len(episodes)), steps
+        self._arrays = {
+            f"{kind}_{part}": getattr(dialogues, f"{kind}_{part}").numpy()[:, :turns].take(episodes, axis=0)
+            for kind in ("query", "answer")
+            for part in ("ids", "mask")
         }
-        self._arrays["distance"] = dialogues.distance[rows, :turns].numpy()
+        told_at = dialogues.told_at.numpy()[:, :turns].take(episodes, axis=0)
         asks = chain.from_iterable(dialogues.asks[episode][:turns] for episode in episodes.tolist())
-        self._arrays["asks"] = np.fromiter(asks, dtype=object, count=len(episodes) * turns).reshape(-1, turns)
-        for name, dtype in (("ids", np.int64), ("mask", np.bool_), ("answer", np.bool_)):
-            self._arrays[name] = np.zeros((len(episodes), turns, width), dtype=dtype)
+        self._arrays |= {
+            "asks": np.fromiter(asks, dtype=object, count=told_at.size).reshape(told_at.shape),
+            "distance": np.where(told_at < 0, told_at, np.arange(turns) - told_at),
+            "query_length": self._arrays["query_mask"].sum(-1),
+            "ids": np.zeros((len(episodes), turns, width), dtype=np.int64),
+            "mask": np.zeros((len(episodes), turns, width), dtype=np.bool_),
+            "answer": np.zeros((len(episodes), turns, width), dtype=np.bool_),
+        }
         self._texts: list[TokenText] = []
-        self.write(self.step, self.query(self.step), self.reference(self.step))
+        self.write(self.step, self.reference(self.step))
 
     def replace(self, rows: np.ndarray, fresh: EpisodeBatch) -> EpisodeBatch:
         """This batch with the episodes of ``fresh`` in some rows.
@@ -71,7 +75,11 @@ class EpisodeBatch:
 
     def query(self, turn: np.ndarray) -> TokenArray:
         """The query of interaction ``turn`` ``(rows,)``, new arrays; without tokens after the last one."""
-        return self._tokens("query", turn)
+        query = self._tokens("query", np.minimum(turn, self._last))
+        over = turn > self._last
+        if over.any():
+            query["ids"][over], query["mask"][over] = 0, 0
+        return query
 
     def reference(self, turn: np.ndarray) -> TokenArray:
         """The reference answer of interaction ``turn`` ``(rows,)``, new arrays."""
@@ -79,20 +87,29 @@ class EpisodeBatch:
 
     def asked(self, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Facts asked in interaction ``turn``: tuples of ``Ask`` ``(rows,)`` and retention distances ``(rows,)``."""
-        return self._arrays["asks"][self._rows, turn], self._arrays["distance"][self._rows, turn]
+        return self._at("asks", turn).copy(), self._at("distance", turn).copy()
 
-    def write(self, turn: np.ndarray, query: TokenArray, answer: TokenArray) -> None:
-        """Complete interaction ``turn`` ``(rows,)`` of every row, which makes it the rows' step."""
-        parts = (query["ids"], query["mask"].astype(bool), answer["ids"], answer["mask"].astype(bool))
-        joined = join(*map(torch.from_numpy, parts), width=self._arrays["ids"].shape[-1])
-        for name, part in zip(("ids", "mask", "answer"), joined, strict=True):
-            self._arrays[name][self._rows, turn] = part.numpy()
+    def write(self, turn: np.ndarray, answer: TokenArray) -> None:
+        """Complete interaction ``turn`` ``(rows,)`` of every row with an answer, which makes it the rows' step.
+
+        The same as :func:`rxt_mrl.dialogues.join`, into arrays that are there already.
+        """
+        query_ids = self._at("query_ids", turn)
+        query_length = self._at("query_length", turn)[:, None]
+        position = np.arange(self._arrays["ids"].shape[-1])
+        mask = position < query_length + answer["mask"].sum(1, keepdims=True, dtype=np.int64)
+        ids = np.zeros(mask.shape, dtype=np.int64)
+        ids[:, : query_ids.shape[1]] = query_ids
+        np.put_along_axis(ids, query_length + np.arange(answer["ids"].shape[1]), answer["ids"], axis=1)
+        where = (slice(None), turn[0]) if (turn == turn[0]).all() else (self._rows, turn)
+        self._arrays["ids"][where], self._arrays["mask"][where] = ids, mask
+        self._arrays["answer"][where] = mask & (position >= query_length)
         self.step = turn.copy()
 
     def written(self, turn: np.ndarray) -> Written:
         """Interaction ``turn`` ``(rows,)`` as it went to memory, new arrays."""
-        ids, mask, answer = (self._arrays[name][self._rows, turn] for name in ("ids", "mask", "answer"))
-        return {"ids": ids, "mask": mask.astype(np.int8), "answer_mask": answer.astype(np.int8)}
+        ids, mask, answer = (self._at(name, turn).copy() for name in ("ids", "mask", "answer"))
+        return {"ids": ids, "mask": mask.view(np.int8), "answer_mask": answer.view(np.int8)}
 
     def history(
         self, step: int, rows: np.ndarray, text: Callable[[np.ndarray, np.ndarray], TokenText]
@@ -108,9 +125,13 @@ class EpisodeBatch:
         return tuple(self._texts[:step])
 
     def _tokens(self, kind: str, turn: np.ndarray) -> TokenArray:
-        inside = np.minimum(turn, self._last)
-        mask = self._arrays[f"{kind}_mask"][self._rows, inside] & (turn <= self._last)[:, None]
-        return {"ids": np.where(mask, self._arrays[f"{kind}_ids"][self._rows, inside], 0), "mask": mask.astype(np.int8)}
+        ids, mask = self._at(f"{kind}_ids", turn).copy(), self._at(f"{kind}_mask", turn).copy()
+        return {"ids": ids, "mask": mask.view(np.int8)}
+
+    def _at(self, name: str, turn: np.ndarray) -> np.ndarray:
+        """Each row's entry at its turn; a view where all rows are at the same one, which is the rule."""
+        array = self._arrays[name]
+        return array[:, turn[0]] if (turn == turn[0]).all() else array[self._rows, turn]
 
 
 class Shuffler:

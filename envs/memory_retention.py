@@ -171,7 +171,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         rows, episodes = self._chosen(options or {})
         self._start(rows, episodes)
         info = self._state_info()
-        return self.observe(self._observation(), info), info
+        return self._observed(info), info
 
     def step(
         self, actions: Mapping[str, Any]
@@ -192,13 +192,13 @@ class MemoryRetentionVectorEnv(VectorEnv):
         turn = batch.step + 1
         query, reference = batch.query(turn), batch.reference(turn)
         rewards, scored = self._score(turn, query, answer, reference)
-        batch.write(turn, query, self.complete(query, answer, reference))
+        batch.write(turn, self.complete(query, answer, reference))
 
         terminated = batch.step == self.steps
         info = self._state_info() | scored
         info["mode"], info["asks"], info["distance"] = self._modes[turn - 1], *batch.asked(turn)
         info["answer"] = answer
-        observation = self.observe(self._observation(), info)
+        observation = self._observed(info)
         if self.autoreset_mode == AutoresetMode.SAME_STEP and terminated.any():
             observation, info = self._autoreset(terminated, observation, info)
         return observation, rewards, terminated, np.zeros(self.num_envs, dtype=bool), info
@@ -232,7 +232,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _text(self, ids: np.ndarray, mask: np.ndarray) -> TokenText:
-        return self.tokenizer.token_text(torch.from_numpy(ids), torch.from_numpy(mask.astype(bool, copy=False)))
+        return self.tokenizer.token_text(torch.from_numpy(ids), torch.from_numpy(mask.astype(np.bool_, copy=False)))
 
     def _chosen(self, options: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Rows to reset, and the dialogue of each."""
@@ -276,11 +276,10 @@ class MemoryRetentionVectorEnv(VectorEnv):
             )
         return batch
 
-    def _observation(self) -> Observation:
-        batch = self._started()
-        written = batch.written(batch.step)
+    def _observed(self, info: dict[str, Any]) -> Observation:
+        batch, written = self._started(), info["written"]
         interaction: TokenArray = {"ids": written["ids"], "mask": written["mask"]}
-        return {"interaction": interaction, "query": batch.query(batch.step + 1)}
+        return self.observe({"interaction": interaction, "query": batch.query(batch.step + 1)}, info)
 
     def _state_info(self) -> dict[str, Any]:
         """The part of ``info`` that goes with the observation."""
@@ -296,7 +295,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         new_info = {**info, "episodes": state["episodes"], "written": state["written"]}
         new_info |= {"final_obs": observation, "final_info": info, "_final_obs": ended.copy()}
         new_info["_final_info"] = ended.copy()
-        return self.observe(self._observation(), new_info), new_info
+        return self._observed(new_info), new_info
 
     def _score(
         self, turn: np.ndarray, query: TokenArray, answer: TokenArray, reference: TokenArray

@@ -36,7 +36,7 @@ class MemoryRetentionEnv(gym.Env):
     """
 
     vector_class: type[MemoryRetentionVectorEnv] = MemoryRetentionVectorEnv
-    metadata = {"render_modes": ["ansi"]}  # noqa: RUF012 - Gymnasium's name
+    metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - Gymnasium's name
 
     def __init__(
         self,
