@@ -17,7 +17,7 @@ import functools
 import importlib
 import importlib.resources
 import inspect
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -174,7 +174,13 @@ def _label(spec: Any, target: Any) -> str:
 def _entries(kind: Kind) -> dict[str, EntryPoint]:
     if kind not in GROUPS:
         raise UserError(f"unknown kind of plug-in {kind!r}; allowed: {', '.join(get_args(Kind))}")
-    return {entry.name: entry for entry in entry_points(group=GROUPS[kind])}
+    # Not importlib.metadata.entry_points(): of two metadata folders of one package, as an old build leaves them in a
+    # checkout, it reads only the first.
+    found: dict[str, EntryPoint] = {}
+    for distribution in distributions():
+        for entry in distribution.entry_points.select(group=GROUPS[kind]):
+            found.setdefault(entry.name, entry)
+    return found
 
 
 def _load_entry(kind: Kind, entry: EntryPoint) -> Any:
