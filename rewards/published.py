@@ -44,7 +44,7 @@ class Published:
             key = ".".join(str(part) for part in first["loc"])
             what = f"option {key!r} = {first['input']!r}: " if key else ""
             known = f"; allowed: {', '.join(PublishedConfig.model_fields)}" if first["type"] == "extra_forbidden" else ""
-            raise UserError(f"published: {what}{first['msg']}{known}") from error
+            raise UserError(f"{what}{first['msg']}{known}") from error
 
     def __call__(self, context: RewardContext) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores float32 ``(episodes,)`` in [0, 1] and where they apply: where there is an earlier interaction.

@@ -77,6 +77,6 @@ class SentenceCosine:
                 self._loaded = SentenceTransformer(self.model, device=self.device)
             except Exception as error:  # the library raises many kinds, from OSError to httpx errors
                 reason = str(error).strip().partition("\n")[0]
-                message = f"sentence_cosine: model {self.model!r} cannot be loaded ({reason}); give a name or a folder"
+                message = f"sentence model {self.model!r} cannot be loaded ({reason}); give a name or a folder"
                 raise UserError(message) from error
         return self._loaded

@@ -105,6 +105,8 @@ def build(target: Any, label: str, options: dict[str, Any]) -> Any:
     if inspect.isclass(target):
         try:
             return target(**options)
+        except UserError as error:
+            raise UserError(f"{label}: {error}") from error
         except (TypeError, ValueError) as error:
             message = str(error).replace("\n", " ")
             raise UserError(f"{label}: cannot be made with options {options}: {message}") from error
