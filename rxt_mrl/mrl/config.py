@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from rxt_mrl.contracts import Stage
 from rxt_mrl.errors import UserError
 from rxt_mrl.model.sampling import SamplingConfig
-from rxt_mrl.settings import Settings
+from rxt_mrl.settings import Settings, merge
 
 Component = Literal["embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention"]
 """A part of the model with its own learning rate (disjoint: ``decoder`` is without its reading of the memory)."""
@@ -111,7 +111,18 @@ class AlgorithmSettings(Settings):
     truncate_scan: int | None = Field(default=None, ge=1)
     """Cut the gradient through the memory every so many writes; None: it flows through all of them."""
     freeze_memory: bool = False
-    """Control: encoder and memory attention stay as they are, only the reading of the memory learns."""
+    """Control: the writing of memory (embedding, encoder, memory attention) stays as it is, only reading learns."""
+    checkpoint_every: int = Field(default=20, ge=1)
+    """Updates between two checkpoints; there is one more at the end of each stage."""
+    max_seconds: float | None = Field(default=None, gt=0)
+    """A stage ends after this time, if its updates are not done before. Results then depend on the machine."""
+
+
+class EnvSpec(Settings):
+    """The environment: a name, a dotted path or ``file.py:Name``, with constructor options."""
+
+    use: str = "memory-retention"
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class RolloutSettings(Settings):
@@ -145,7 +156,7 @@ def for_stage(algorithm: AlgorithmSettings, stage: Stage) -> AlgorithmSettings:
     if not stage.algorithm:
         return algorithm
     try:
-        return AlgorithmSettings.model_validate(_merge(algorithm.model_dump(), stage.algorithm))
+        return AlgorithmSettings.model_validate(merge(algorithm.model_dump(), stage.algorithm))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -159,9 +170,7 @@ def check(algorithm: AlgorithmSettings, rollout: RolloutSettings) -> None:
         UserError: naming both values.
     """
     if rollout.episodes % rollout.group:
-        raise UserError(
-            f"rollout.episodes = {rollout.episodes}: must be a multiple of rollout.group = {rollout.group}"
-        )
+        raise UserError(f"rollout.episodes = {rollout.episodes}: must be a multiple of rollout.group = {rollout.group}")
     if algorithm.advantage.kind == "rloo" and rollout.group < 2:
         raise UserError(
             f"rollout.group = {rollout.group}: algorithm.advantage.kind = 'rloo' compares samples of one dialogue, "
@@ -173,11 +182,3 @@ def check(algorithm: AlgorithmSettings, rollout: RolloutSettings) -> None:
         )
     if rollout.sampling.greedy:
         raise UserError("rollout.sampling.temperature = 0: reinforcement learning samples; allowed: above 0")
-
-
-def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in change.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged

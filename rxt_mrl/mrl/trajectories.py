@@ -15,7 +15,6 @@ from torch.nn.functional import pad
 from rxt_mrl.contracts import Ask
 
 
-
 @dataclass(frozen=True)
 class Trajectories:
     """Episodes of the same number of steps.
@@ -30,7 +29,8 @@ class Trajectories:
         log_probs: float32 ``(E, N, T)`` under the distribution that each token was sampled from; 0 where masked.
         rewards: float32 ``(E, N)``; 0 where unknown.
         valid: bool ``(E, N)``; False where the reward is unknown (a reward failed and was skipped).
-        terms: each reward term and metric by name, ``(E, N)``, NaN where unknown.
+        terms: each reward term by name, ``(E, N)``, NaN where unknown.
+        metrics: what was measured beside the reward, likewise.
         dialogues: long ``(E,)``, row of the dialogue in the stage's data.
         seeds: the seed of each episode: its initial memory and its sampling.
         start: memory ``(layers, E, slots, dim)`` before the first write, for episodes that go on from another
@@ -52,6 +52,7 @@ class Trajectories:
     rewards: Tensor
     valid: Tensor
     terms: Mapping[str, Tensor]
+    metrics: Mapping[str, Tensor]
     dialogues: Tensor
     seeds: tuple[int, ...]
     start: Tensor | None
@@ -86,7 +87,7 @@ class Trajectories:
             value = getattr(self, field.name)
             if isinstance(value, Tensor):
                 value = value[:, index] if field.name == "start" else value[index]
-            elif field.name == "terms":
+            elif field.name in ("terms", "metrics"):
                 value = {name: term[index] for name, term in value.items()}
             elif field.name in ("seeds", "asks") and value:
                 value = tuple(value[row] for row in index.tolist())
@@ -103,13 +104,13 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
     if not parts:
         raise ValueError("no trajectories to concatenate")
     first = parts[0]
-    if len({(part.steps, part.start is None, part.warmup, tuple(part.terms), part.mode) for part in parts}) > 1:
+    if len({_signature(part) for part in parts}) > 1:
         raise ValueError("trajectories differ in steps, start memory, warm-up, reward terms or modes")
     joined: dict[str, object] = {}
     for field in fields(Trajectories):
         values = [getattr(part, field.name) for part in parts]
-        if field.name == "terms":
-            joined[field.name] = {name: torch.cat([value[name] for value in values]) for name in first.terms}
+        if field.name in ("terms", "metrics"):
+            joined[field.name] = {name: torch.cat([value[name] for value in values]) for name in values[0]}
         elif field.name == "start":
             joined[field.name] = None if first.start is None else torch.cat(values, dim=1)
         elif isinstance(values[0], Tensor):
@@ -131,6 +132,10 @@ def stack_steps(rows: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 def pad_steps(rows: Sequence[Tensor]) -> Tensor:
     """Values of consecutive steps, each ``(E, T_n)``, as ``(E, N, T)`` with zeros at the right."""
     return torch.stack(_padded(list(rows)), dim=1)
+
+
+def _signature(part: Trajectories) -> tuple[object, ...]:
+    return part.steps, part.start is None, part.warmup, tuple(part.terms), tuple(part.metrics), part.mode
 
 
 def _padded(values: Sequence[Tensor]) -> list[Tensor]:

@@ -1,0 +1,200 @@
+"""Rollouts as JSON lines that a person can read, and that can be scored again by another reward."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from rxt_mrl.contracts import Ask, RewardContext, RewardSpec, TokenText
+from rxt_mrl.dialogues import DialogueTokenizer
+from rxt_mrl.dialogues.template import pad_rows
+from rxt_mrl.errors import UserError
+from rxt_mrl.scoring import WeightedReward
+
+from .trajectories import Trajectories
+
+
+class Journal:
+    """Writes the rollouts of one stage: a line for each answer.
+
+    Args:
+        path: a ``.jsonl`` file, made with its folder if it is not there.
+        tokenizer: of the ids.
+        log: how many episodes of each update are written.
+        position: bytes of the file to keep: what comes after them is from updates that will be done again.
+    """
+
+    def __init__(
+        self, path: Path, tokenizer: DialogueTokenizer, log: Literal["all"] | int = "all", position: int = 0
+    ) -> None:
+        self.path = path
+        self._tokenizer = tokenizer
+        self._log = log
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            if file.tell() > position:
+                file.truncate(position)
+
+    @property
+    def position(self) -> int:
+        """Bytes written."""
+        return self.path.stat().st_size
+
+    def write(self, batch: Trajectories, *, stage: str, update: int, strategy: str = "multi_step") -> None:
+        """Append the episodes of an update."""
+        count = len(batch) if self._log == "all" else min(len(batch), self._log)
+        if not count:
+            return
+        lines = _lines(batch.select(range(count)), self._tokenizer)
+        with self.path.open("a", encoding="utf-8") as file:
+            for line in lines:
+                file.write(json.dumps({"stage": stage, "update": update, "strategy": strategy, **line}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _lines(batch: Trajectories, tokenizer: DialogueTokenizer) -> Iterator[dict[str, Any]]:
+    answered = (batch.written_ids == tokenizer.answer_id).cumsum(-1) > 0
+    texts = {
+        "told": (batch.written_ids, batch.written_mask & ~answered),
+        "said": (batch.written_ids, batch.written_mask & answered),
+        "query": (batch.query_ids, batch.query_mask),
+        "generated": (batch.action_ids, batch.action_mask),
+        "reference": (batch.reference_ids, batch.reference_mask),
+    }
+    text = {name: tokenizer.decode_batch(ids.flatten(0, 1), mask.flatten(0, 1)) for name, (ids, mask) in texts.items()}
+    for episode in range(len(batch)):
+        for step in range(batch.steps):
+            row = episode * batch.steps + step
+            known = bool(batch.valid[episode, step])
+            yield {
+                "episode": int(batch.dialogues[episode]),
+                "sample": episode,
+                "step": step + 1,
+                "steps": batch.steps,
+                "mode": batch.mode[step] if batch.mode else "standard",
+                "memory_write": {"query": text["told"][row], "answer": text["said"][row]},
+                "query": text["query"][row],
+                "generated": text["generated"][row],
+                "reference": text["reference"][row],
+                "asks": [_ask(ask) for ask in batch.asks[episode][step]] if batch.asks else [],
+                "reward": round(float(batch.rewards[episode, step]), 6) if known else None,
+                "terms": _values(batch.terms, episode, step),
+                "metrics": _values(batch.metrics, episode, step),
+            }
+
+
+def _values(scores: Mapping[str, Tensor], episode: int, step: int) -> dict[str, float | None]:
+    values = {name: float(score[episode, step]) for name, score in scores.items()}
+    return {name: None if math.isnan(value) else round(value, 6) for name, value in values.items()}
+
+
+def _ask(ask: Ask) -> dict[str, Any]:
+    return {"value": ask.value, "told_at": ask.told_at, "wrong": list(ask.wrong), "slot": ask.slot}
+
+
+def rescore(
+    path: Path, reward: RewardSpec, tokenizer: DialogueTokenizer, *, embedding: Tensor | None = None
+) -> list[dict[str, Any]]:
+    """Score stored rollouts with another reward.
+
+    Args:
+        path: a file that :class:`Journal` wrote.
+        reward: the new reward.
+        tokenizer: texts become tokens again, for rewards on tokens.
+        embedding: frozen token embedding, for rewards that need one.
+
+    Returns:
+        The lines of the file in their order, with new ``reward``, ``terms`` and ``metrics``, and the old reward as
+        ``reward_before``.
+
+    Raises:
+        UserError: for a missing file, or a line that is not one of a journal.
+    """
+    scorer = WeightedReward(reward)
+    rows = list(_read(path))
+    history: dict[tuple[Any, ...], list[str]] = {}
+    for row in rows:
+        told = [*history.get(_episode(row), []), _interaction(row)] if row["step"] > 1 else [_interaction(row)]
+        history[_episode(row)] = told
+        row["_history"] = told
+    order = sorted(range(len(rows)), key=lambda n: (*_group(rows[n]), n))
+    for _, numbers in groupby(order, key=lambda n: _group(rows[n])):
+        part = [rows[n] for n in numbers]
+        result = scorer(_context(part, tokenizer, embedding))
+        for n, row in enumerate(part):
+            row["reward_before"] = row["reward"]
+            row["reward"] = round(float(result.total[n]), 6) if bool(result.valid[n]) else None
+            for kind, scores in (("terms", result.terms), ("metrics", result.metrics)):
+                row[kind] = _values({name: score.unsqueeze(-1) for name, score in scores.items()}, n, 0)
+    for row in rows:
+        del row["_history"]
+    return rows
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        raise UserError(f"no rollouts at {path}: expected a .jsonl file of a run's rollouts folder")
+    needed = {"stage", "update", "sample", "step", "steps", "query", "generated", "reference", "memory_write", "asks"}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            missing = needed - set(row)
+        except (json.JSONDecodeError, TypeError) as error:
+            raise UserError(f"{path}, line {number}: not a JSON object ({error})") from None
+        if missing:
+            raise UserError(f"{path}, line {number}: not a rollout, {sorted(missing)[0]!r} is missing")
+        yield row
+
+
+def _group(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["stage"], row["update"], row["step"]
+
+
+def _episode(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["stage"], row["update"], row["sample"]
+
+
+def _interaction(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["memory_write"]["query"], row["memory_write"]["answer"]
+
+
+def _context(
+    rows: Sequence[Mapping[str, Any]], tokenizer: DialogueTokenizer, embedding: Tensor | None
+) -> RewardContext:
+    def tokens(encoded: Sequence[list[int]]) -> TokenText:
+        ids, mask = pad_rows(encoded, pad_id=tokenizer.pad_id, width=max(1, *(len(row) for row in encoded)))
+        return tokenizer.token_text(ids, mask)
+
+    first = rows[0]
+    return RewardContext(
+        query=tokens([tokenizer.encode_query(row["query"]) for row in rows]),
+        generated=tokens([tokenizer.encode_answer(row["generated"]) for row in rows]),
+        reference=tokens([tokenizer.encode_answer(row["reference"]) for row in rows]),
+        history=tuple(
+            tokens(
+                [
+                    tokenizer.encode_query(row["_history"][turn][0]) + tokenizer.encode_answer(row["_history"][turn][1])
+                    for row in rows
+                ]
+            )
+            for turn in range(first["step"])
+        ),
+        asks=tuple(
+            tuple(Ask(ask["value"], ask["told_at"], tuple(ask["wrong"]), ask["slot"]) for ask in row["asks"])
+            for row in rows
+        ),
+        step=first["step"],
+        steps=first["steps"],
+        strategy=first["strategy"],
+        mode=first["mode"],
+        embedding=None if embedding is None else torch.as_tensor(embedding),
+    )

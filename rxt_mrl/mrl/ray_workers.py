@@ -1,0 +1,179 @@
+"""Rollouts on Ray actors: created once, given the weights by version, replaced when they die.
+
+Plain actors, no framework on top. A replaced actor has lost everything, so stage and weights are pushed again before
+it plays; its shards run again and give the same episodes, since they depend on seeds and weights alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from rxt_mrl.errors import UserError
+from rxt_mrl.model import RxT
+
+from .config import RolloutSettings
+from .rollout import LocalPool, Pool, RolloutWorker, Shard, StageSetup
+from .trajectories import Trajectories, concatenate
+
+
+def make_pool(model: RxT, settings: RolloutSettings) -> Pool:
+    """The pool that ``settings.workers`` asks for: 0 plays in this process."""
+    return RayPool(model, settings) if settings.workers else LocalPool(model)
+
+
+class _Actor(RolloutWorker):
+    """A rollout worker in a process of its own: built from a configuration, never shares the learner's model."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(RxT(config).eval())
+
+
+class RayPool:
+    """``settings.workers`` actors, each playing one shard at a time.
+
+    Starts Ray if it does not run yet (then :meth:`close` ends it), on this machine or, with ``RAY_ADDRESS`` set, on
+    a cluster. Actors compute on the CPU, with one thread each.
+
+    Args:
+        model: the learner's.
+        settings: number of workers, timeouts, size of the object store.
+    """
+
+    def __init__(self, model: RxT, settings: RolloutSettings) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+
+        self._ray = ray
+        self._model = model
+        self._settings = settings
+        self._owns_ray = not ray.is_initialized()
+        self._setup: Any = None
+        self._weights: Any = None
+        self._actors: list[Any] = []
+        try:
+            if self._owns_ray:
+                self._start_ray()
+            self._class = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(_Actor)
+            self._actors = [self._create() for _ in range(settings.workers)]
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def actors(self) -> list[Any]:
+        """The actors now alive, for tests."""
+        return list(self._actors)
+
+    def configure(self, setup: StageSetup) -> None:
+        """Go to another stage."""
+        self._setup = self._ray.put(setup)
+        calls = [actor.configure.remote(self._setup) for actor in self._actors]
+        errors = self._ray.exceptions
+        # An actor that died or hangs is replaced when it is to play.
+        with contextlib.suppress(errors.RayActorError, errors.GetTimeoutError):
+            self._ray.get(calls, timeout=self._settings.timeout)
+
+    def sync(self) -> None:
+        """Put the learner's weights into the object store once, for all actors."""
+        weights: dict[str, Tensor] = {name: value.detach().cpu() for name, value in self._model.state_dict().items()}
+        self._weights = self._ray.put(weights)
+        for actor in self._actors:
+            actor.load.remote(self._weights)
+
+    def rollout(self, shards: Sequence[Shard]) -> Trajectories:
+        """Play all shards, on whichever actor is free; episodes come in the order of the shards.
+
+        Raises:
+            UserError: when actors keep dying or not answering; or what environment and reward raise.
+        """
+        if self._weights is None:
+            self.sync()
+        waiting = deque(shards)
+        free = list(range(len(self._actors)))
+        running: dict[Any, tuple[int, Shard, float]] = {}
+        results: dict[int, Trajectories] = {}
+        failures = 0
+        while waiting or running:
+            while waiting and free:
+                place, shard = free.pop(), waiting.popleft()
+                reference = self._actors[place].play.remote(shard)
+                running[reference] = (place, shard, time.monotonic() + self._settings.timeout)
+            patience = max(0.0, min(deadline for _, _, deadline in running.values()) - time.monotonic())
+            ready, _ = self._ray.wait(list(running), num_returns=1, timeout=patience)
+            late = [ref for ref, (_, _, deadline) in running.items() if time.monotonic() > deadline]
+            for reference in ready or late:
+                place, shard, _ = running.pop(reference)
+                result, reason = self._collect(reference, bool(ready))
+                if result is None:
+                    failures += 1
+                    if failures > self._settings.restarts:
+                        raise UserError(
+                            f"rollout workers failed {failures} times in a row (rollout.restarts = "
+                            f"{self._settings.restarts}): {reason}"
+                        )
+                    self._replace(place)
+                    waiting.appendleft(shard)
+                else:
+                    failures = 0
+                    results[shard.index] = result
+                free.append(place)
+        return concatenate([results[shard.index] for shard in shards])
+
+    def close(self) -> None:
+        """Kill the actors, and end Ray if this pool started it."""
+        for actor in self._actors:
+            with contextlib.suppress(Exception):
+                self._ray.kill(actor)
+        self._actors = []
+        if self._owns_ray and self._ray.is_initialized():
+            self._ray.shutdown()
+            self._owns_ray = False
+
+    def _start_ray(self) -> None:
+        quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "ignore_reinit_error": True}
+        if os.environ.get("RAY_ADDRESS"):
+            self._ray.init(**quiet)
+            return
+        self._ray.init(
+            **quiet,
+            address="local",
+            num_cpus=max(self._settings.workers, 1),
+            num_gpus=0,
+            include_dashboard=False,
+            object_store_memory=self._settings.object_store_mb * 2**20,
+        )
+
+    def _create(self) -> Any:
+        actor = self._class.remote(self._model.config)
+        # Calls of one actor run in order, so nothing has to be waited for.
+        if self._setup is not None:
+            actor.configure.remote(self._setup)
+        if self._weights is not None:
+            actor.load.remote(self._weights)
+        return actor
+
+    def _replace(self, place: int) -> None:
+        with contextlib.suppress(Exception):
+            self._ray.kill(self._actors[place])
+        self._actors[place] = self._create()
+
+    def _collect(self, reference: Any, ready: bool) -> tuple[Trajectories | None, str]:
+        """The episodes of a shard, or None with the reason if its actor has to be replaced."""
+        if not ready:
+            return None, f"no answer within {self._settings.timeout:g} s (rollout.timeout)"
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(reference, timeout=self._settings.timeout), ""
+        except errors.RayTaskError as error:
+            # Raised inside our code or a plug-in: a new actor would raise it again.
+            raise (error.cause if isinstance(error.cause, UserError) else error) from None
+        except (errors.RayActorError, errors.ObjectLostError, errors.GetTimeoutError) as error:
+            return None, str(error).strip().splitlines()[0]

@@ -1,0 +1,112 @@
+"""Live the episodes again with gradient: encode all, scan the memory, decode all.
+
+One encoder call over ``episodes x steps`` interactions, a scan of ``steps`` memory updates, one decoder call over
+``episodes x steps`` answers. The gradient of every later answer reaches every write before it (the published trainer
+detaches the memory at each step, so a write learns from the next answer only). Runs in eval mode (no dropout), from
+the seeds and texts of the rollout, under its temperature and filters: before the first update the probability ratio
+is 1 up to rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from rxt_mrl.dialogues.template import join
+from rxt_mrl.model import RxT
+from rxt_mrl.model.sampling import SamplingConfig, filtered_log_probs
+
+from .trajectories import Trajectories
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Episodes as the current model sees them. The n answer tokens stand in row-major order of the action mask.
+
+    Attributes:
+        distribution: ``(n, vocab)`` log-probabilities at each answer token, tempered and filtered.
+        log_probs: ``(E, N, T)`` of the answer tokens; 0 where masked.
+        memories: ``(N + 1, layers, E, slots, dim)``: before the first write that an answer follows, and after each.
+        router_loss: of a mixture-of-experts decoder; None without.
+    """
+
+    distribution: Tensor
+    log_probs: Tensor
+    memories: Tensor
+    router_loss: Tensor | None
+
+
+def write_all(model: RxT, batch: Trajectories, truncate: int | None = None) -> Tensor:
+    """Memories ``(N + 1, layers, E, slots, dim)`` of the episodes; entry ``n + 1`` is what answer ``n`` reads.
+
+    Args:
+        model: the model.
+        batch: the episodes, on the model's device.
+        truncate: cut the gradient every so many writes; None: never.
+    """
+    ids, mask = batch.written_ids, batch.written_mask
+    if batch.warmup:
+        ids, mask = torch.cat([ids[:, :1], ids], 1), torch.cat([mask[:, :1], mask], 1)
+    memory = model.initial_memory(len(batch), seeds=batch.seeds) if batch.start is None else batch.start
+    writes = ids.shape[1]
+    length = writes if truncate is None else truncate
+    parts = []
+    for first in range(0, writes, length):
+        start = memory if first == 0 else memory.detach()
+        scanned = model.scan(start, ids[:, first : first + length], mask[:, first : first + length])
+        parts.append(scanned if first == 0 else scanned[1:])
+        memory = scanned[-1]
+    memories = torch.cat(parts) if len(parts) > 1 else parts[0]
+    return memories[1:] if batch.warmup else memories
+
+
+def read_memories(memories: Tensor) -> Tensor:
+    """What each answer reads, ``(layers, E * N, slots, dim)``, row ``e * N + n``; from :func:`write_all`."""
+    steps, layers, episodes, slots, dim = memories[1:].shape
+    return memories[1:].permute(1, 2, 0, 3, 4).reshape(layers, episodes * steps, slots, dim)
+
+
+def score(model: RxT, batch: Trajectories, memories: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Logits ``(n, vocab)`` that predict the n tokens of the answers ``ids`` ``(E, N, T)``, and the router loss."""
+    joined = join(batch.query_ids, batch.query_mask, ids, mask)
+    width = joined.ids.shape[-1]
+    answers = joined.answer_mask.reshape(-1, width)
+    # Position p predicts token p + 1.
+    keep = torch.cat([answers[:, 1:], torch.zeros_like(answers[:, :1])], dim=1)
+    output = model.decode_output(
+        joined.ids.reshape(-1, width), read_memories(memories), joined.mask.reshape(-1, width), keep
+    )
+    return output.logits, output.router_loss
+
+
+def replay(model: RxT, batch: Trajectories, sampling: SamplingConfig, truncate: int | None = None) -> Replay:
+    """Score the episodes' own answers under the current model, with gradient through every write.
+
+    Args:
+        model: in eval mode.
+        batch: the episodes, on the model's device.
+        sampling: the settings under which the answers were drawn.
+        truncate: see :func:`write_all`.
+    """
+    memories = write_all(model, batch, truncate)
+    logits, router = score(model, batch, memories, batch.action_ids, batch.action_mask)
+    tokens = batch.action_ids[batch.action_mask]
+    distribution = filtered_log_probs(logits, sampling, keep=tokens)
+    chosen = distribution.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+    return Replay(distribution, spread(chosen, batch.action_mask), memories, router)
+
+
+def spread(values: Tensor, mask: Tensor) -> Tensor:
+    """Values ``(n, ...)`` of the True places of a mask, in its shape, with zeros elsewhere."""
+    out = torch.zeros(*mask.shape, *values.shape[1:], dtype=values.dtype, device=values.device)
+    index = mask.nonzero(as_tuple=True)
+    return out.index_put(index, values)
+
+
+def supervised_loss(model: RxT, batch: Trajectories, memories: Tensor) -> Tensor:
+    """Mean cross-entropy, per token, of the reference answers read from the memories of the rollout."""
+    logits, _ = score(model, batch, memories, batch.reference_ids, batch.reference_mask)
+    return cross_entropy(logits.float(), batch.reference_ids[batch.reference_mask])

@@ -1,0 +1,108 @@
+"""The one state of a training: weights, optimisers, random state, place in curriculum and data. Saved and resumed.
+
+A run that was interrupted and resumed gives the same weights, bit for bit, as one that was not: what is drawn is
+keyed by (seed, stage, update), so the counters are the position in the data, and torch's own random state is kept for
+whatever a plug-in draws from it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rxt_mrl.dialogues import DialogueTokenizer
+from rxt_mrl.errors import UserError
+from rxt_mrl.model import RxT
+
+from .critic import CriticTrainer
+from .curriculum import Counters
+
+FILE = "trainer.pt"
+_VERSION = 1
+
+
+@dataclass
+class TrainerState:
+    """Everything that changes in a training.
+
+    Attributes:
+        model: the policy.
+        optimiser: of the policy.
+        critic: with its optimiser; None without one.
+        counters: stage, update, ...
+        embedding: the frozen embedding that rewards see, ``(vocab, dim)``.
+        reference: weights of the model at the start of the stage, for the KL penalty; None without.
+        fingerprint: what must not change between a run and its resumption (seed, ...).
+    """
+
+    model: RxT
+    optimiser: torch.optim.AdamW
+    critic: CriticTrainer | None
+    counters: Counters
+    embedding: Tensor
+    fingerprint: Mapping[str, Any]
+    reference: dict[str, Tensor] | None = None
+
+    def save(self, folder: Path, tokenizer: DialogueTokenizer) -> None:
+        """Write the state, and beside it the model as anyone loads it (safetensors, config, tokenizer).
+
+        A killed process leaves the old state or the new one, never half of one.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "version": _VERSION,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "critic": None if self.critic is None else self.critic.critic.state_dict(),
+            "critic_optimiser": None if self.critic is None else self.critic.optimiser.state_dict(),
+            "counters": self.counters.as_dict(),
+            "embedding": self.embedding,
+            "reference": self.reference,
+            "random": torch.get_rng_state(),
+            "fingerprint": dict(self.fingerprint),
+        }
+        temporary = folder / f"{FILE}.part"
+        torch.save(content, temporary)
+        os.replace(temporary, folder / FILE)
+        save_model(self.model, tokenizer, folder)
+
+    def load(self, folder: Path) -> None:
+        """Go on from what :meth:`save` wrote.
+
+        Raises:
+            UserError: when there is no state, or it belongs to another training.
+        """
+        path = folder / FILE
+        if not path.is_file():
+            raise UserError(f"nothing to resume: no {FILE} in {folder}")
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged file may raise anything
+            raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        if content.get("version") != _VERSION:
+            raise UserError(f"{path} has version {content.get('version')!r}; this program reads version {_VERSION}")
+        for name, value in self.fingerprint.items():
+            before = content["fingerprint"].get(name)
+            if before != value:
+                raise UserError(f"{path} is of another training: {name} was {before!r} and is now {value!r}")
+        self.model.load_state_dict(content["model"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        if self.critic is not None and content["critic"] is not None:
+            self.critic.critic.load_state_dict(content["critic"])
+            self.critic.optimiser.load_state_dict(content["critic_optimiser"])
+        self.counters = Counters(**content["counters"])
+        self.embedding = content["embedding"].to(self.embedding.device)
+        self.reference = content["reference"]
+        torch.set_rng_state(content["random"])
+
+
+def save_model(model: RxT, tokenizer: DialogueTokenizer, folder: Path) -> None:
+    """Write a model as a checkpoint that anyone can load: safetensors, configuration, tokenizer."""
+    model.save_pretrained(folder)
+    tokenizer.save(folder)
