@@ -89,10 +89,12 @@ def symbol_tokenizer() -> DialogueTokenizer:
 
 
 @lru_cache(maxsize=8)
-def encoded_dialogues(episodes: int, k: int, symbols: int, steps: int, seed: int) -> DialogueTensors:
-    """Dialogues of the task in tokens of :func:`symbol_tokenizer`; the same object for the same arguments."""
+def encoded_dialogues(
+    tokenizer: DialogueTokenizer, episodes: int, k: int, symbols: int, steps: int, seed: int
+) -> DialogueTensors:
+    """Dialogues of the task in tokens; the same object for the same arguments."""
     dialogues = repeat_previous_dialogues(episodes, k=k, symbols=symbols, steps=steps, seed=seed)
-    return encode_dialogues(dialogues, symbol_tokenizer(), max_query=8, max_answer=4, on_long="error")
+    return encode_dialogues(dialogues, tokenizer, max_query=16, max_answer=16, on_long="error")
 
 
 class RepeatPreviousVectorEnv(MemoryRetentionVectorEnv):
@@ -105,6 +107,7 @@ class RepeatPreviousVectorEnv(MemoryRetentionVectorEnv):
         steps: follow-ups of an episode.
         episodes: how many different dialogues to draw.
         data_seed: which ones.
+        tokenizer: encodes them; None: :func:`symbol_tokenizer`.
         options: as of :class:`~rxt_mrl.envs.MemoryRetentionVectorEnv`; the reward is fact recall where none is given.
     """
 
@@ -117,6 +120,7 @@ class RepeatPreviousVectorEnv(MemoryRetentionVectorEnv):
         steps: int | None = None,
         episodes: int = 256,
         data_seed: int = 0,
+        tokenizer: DialogueTokenizer | None = None,
         **options: Any,
     ) -> None:
         if tier not in TIERS:
@@ -125,24 +129,24 @@ class RepeatPreviousVectorEnv(MemoryRetentionVectorEnv):
         self.k = default.k if k is None else k
         self.symbols = default.symbols if symbols is None else symbols
         steps = default.steps if steps is None else steps
-        dialogues = encoded_dialogues(episodes, self.k, self.symbols, steps, data_seed)
-        super().__init__(dialogues, symbol_tokenizer(), **{"reward": "fact_recall", **options})
+        tokenizer = symbol_tokenizer() if tokenizer is None else tokenizer
+        dialogues = encoded_dialogues(tokenizer, episodes, self.k, self.symbols, steps, data_seed)
+        super().__init__(dialogues, tokenizer, **{"reward": "fact_recall", **options})
 
 
 class RepeatPreviousEnv(MemoryRetentionEnv):
     """One episode of :class:`RepeatPreviousVectorEnv` at a time; the same options."""
 
-    vector_class = RepeatPreviousVectorEnv  # type: ignore[assignment]
-
-    def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
-        super().__init__(render_mode=render_mode, **options)
+    vector_class = RepeatPreviousVectorEnv
 
     @classmethod
     def make_vector(
-        cls, dialogues: DialogueTensors | None = None, tokenizer: DialogueTokenizer | None = None, **options: Any
+        cls, dialogues: DialogueTensors | None, tokenizer: DialogueTokenizer | None, **options: Any
     ) -> MemoryRetentionVectorEnv:
         """The vector environment of this kind; it draws its own dialogues."""
-        return RepeatPreviousVectorEnv(**options)
+        if dialogues is not None:
+            raise UserError("repeat previous draws its own dialogues: choose them by k, symbols, steps and data_seed")
+        return cls.vector_class(tokenizer=tokenizer, **options)
 
 
 def chance(symbols: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -35,7 +35,7 @@ class MemoryRetentionEnv(gym.Env):
             where nothing else is given.
     """
 
-    vector_class: type[MemoryRetentionVectorEnv] = MemoryRetentionVectorEnv
+    vector_class: Callable[..., MemoryRetentionVectorEnv] = MemoryRetentionVectorEnv
     metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - Gymnasium's name
 
     def __init__(
@@ -92,7 +92,7 @@ class MemoryRetentionEnv(gym.Env):
         observation, rewards, terminated, truncated, info = self.vector.step(batch)
         return _first(observation), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _single_info(info)
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The interactions so far and the open query, as text; None without a render mode."""
         if self.render_mode is None:
             return None

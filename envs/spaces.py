@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import string
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from gymnasium import spaces
@@ -54,7 +54,7 @@ def token_space(width: int, vocab_size: int, *, vectors: int | None = None) -> s
         vectors: number of rows of a batch; None: one row without a batch axis.
     """
     single = spaces.Dict({"ids": spaces.MultiDiscrete(np.full(width, vocab_size)), "mask": PrefixMask((width,))})
-    return single if vectors is None else batch_space(single, vectors)
+    return single if vectors is None else cast(spaces.Dict, batch_space(single, vectors))
 
 
 def observation_space(interaction: int, query: int, vocab_size: int, *, vectors: int | None = None) -> spaces.Dict:
