@@ -1,0 +1,1 @@
+"""rxt-mrl: Memory Reinforcement Learning for Reactive Transformers."""

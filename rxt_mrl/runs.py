@@ -53,6 +53,20 @@ class RunDir:
         """Start a run in an empty or new directory.
 
         Raises:
+            UserError: as :meth:`check_free`.
+        """
+        cls.check_free(path, overwrite=overwrite)
+        if path.exists():
+            shutil.rmtree(path)
+        for name in ("checkpoints", "rollouts", "evaluation", "tensorboard"):
+            (path / name).mkdir(parents=True)
+        return cls(path)
+
+    @classmethod
+    def check_free(cls, path: Path, *, overwrite: bool = False) -> None:
+        """Whether a run may start in ``path``; nothing is changed.
+
+        Raises:
             UserError: when ``path`` is a file, holds a run and ``overwrite`` is False, or holds something else.
         """
         if path.exists() and not path.is_dir():
@@ -61,11 +75,7 @@ class RunDir:
             if not cls.holds_run(path):
                 raise UserError(f"--out {path}: holds files that are not a run; give a new or empty directory")
             if not overwrite:
-                raise UserError(f"--out {path}: already holds a run; give --resume to go on or --overwrite to replace it")
-            shutil.rmtree(path)
-        for name in ("checkpoints", "rollouts", "evaluation", "tensorboard"):
-            (path / name).mkdir(parents=True, exist_ok=True)
-        return cls(path)
+                raise UserError(f"--out {path}: already holds a run; --resume goes on with it, --overwrite replaces it")
 
     @classmethod
     def resume(cls, path: Path) -> RunDir:
@@ -138,8 +148,7 @@ class RunDir:
         path = self.path / "metrics.jsonl"
         if not path.is_file():
             return
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        kept = [line for line in lines if line["section"] != section or line["step"] <= step]
+        kept = [line for line in _whole_lines(path) if line["section"] != section or line["step"] <= step]
         temporary = path.with_name("metrics.jsonl.part")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         os.replace(temporary, path)
@@ -149,3 +158,16 @@ class RunDir:
         if self._tensorboard is not None:
             self._tensorboard.close()
             self._tensorboard = None
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a JSONL file; a last line that a killed process left half written is dropped."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    whole = []
+    for number, line in enumerate(lines):
+        try:
+            whole.append(json.loads(line))
+        except json.JSONDecodeError:
+            if number < len(lines) - 1:
+                raise UserError(f"{path} line {number + 1}: not JSON") from None
+    return whole

@@ -1,0 +1,181 @@
+"""The command line. Each command is a few lines over a function that a library user can call too.
+
+Heavy imports happen inside the commands, so that ``--help`` and errors answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .errors import UserError
+
+app = typer.Typer(
+    name="rxt-mrl",
+    help="Memory Reinforcement Learning for Reactive Transformers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+recipe_app = typer.Typer(help="Work with recipes.", no_args_is_help=True)
+reward_app = typer.Typer(help="Work with rewards.", no_args_is_help=True)
+app.add_typer(recipe_app, name="recipe")
+app.add_typer(reward_app, name="reward")
+console = Console()
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name (`rxt-mrl list recipes`) or a YAML file.")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key; repeatable.")]
+RewardOption = Annotated[
+    str | None, typer.Option("--reward", metavar="NAME|FILE.py:NAME", help="Train with this reward alone.")
+]
+
+
+class Listing(str, Enum):
+    """What ``rxt-mrl list`` can list."""
+
+    recipes = "recipes"
+    envs = "envs"
+    rewards = "rewards"
+    presets = "presets"
+
+
+@app.command()
+def train(
+    recipe: RecipeName,
+    out: Annotated[Path | None, typer.Option(help="Run directory (default: runs/NAME-seedN-TIME).")] = None,
+    sets: Assignments = None,
+    reward: RewardOption = None,
+    seed: Annotated[int | None, typer.Option(help="Overrides the recipe's seed.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+) -> None:
+    """Run a recipe: supervised stages, MRL curriculum, evaluation."""
+    from . import pipeline
+    from .recipe import load_recipe
+
+    assignments = [*(sets or []), *([f"reward={reward}"] if reward else []), *([f"seed={seed}"] if seed is not None else [])]
+    pipeline.train(load_recipe(recipe, assignments), out=out, resume=resume, overwrite=overwrite, console=console)
+
+
+@app.command()
+def evaluate(
+    target: Annotated[Path, typer.Argument(metavar="RUN|CHECKPOINT", help="A run directory or one checkpoint of it.")],
+    steps: Annotated[int | None, typer.Option(min=1, help="Follow-ups per dialogue.")] = None,
+    episodes: Annotated[int | None, typer.Option(min=1, help="Held-out dialogues.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
+    sets: Assignments = None,
+) -> None:
+    """Measure retention with controls: memory on, wiped, swapped."""
+    from . import pipeline
+
+    pipeline.evaluate(target, steps=steps, episodes=episodes, as_json=json_, assignments=sets or [], console=console)
+
+
+@app.command()
+def chat(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint directory, or a run directory (its last stage).")],
+    memory: Annotated[Path | None, typer.Option(help="File to restore the memory from and save it to.")] = None,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the initial memory and of sampling.")] = 0,
+) -> None:
+    """Talk with a model; it sees one message at a time and remembers the rest."""
+    from .chat import run_chat
+
+    run_chat(checkpoint, memory=memory, temperature=temperature, seed=seed, console=console)
+
+
+@app.command()
+def storyworld(
+    steps: Annotated[int, typer.Option(min=1, help="Follow-ups per dialogue.")],
+    episodes: Annotated[int, typer.Option(min=1, help="Training dialogues; a tenth more for validation.")],
+    out: Annotated[Path, typer.Option(help="Folder for the parquet files.")],
+    strategy: Annotated[str, typer.Option(help="multi_step or long_range.")] = "multi_step",
+    level: Annotated[str, typer.Option(help="Difficulty.")] = "easy",
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Write generated dialogues as parquet, in the published schema."""
+    from .dialogues import storyworld as world
+    from .recipe_loading import validate
+
+    content = {"steps": steps, "strategy": strategy, "level": level}
+    config = validate(world.StoryworldConfig, content, "storyworld")
+    for path in world.write(config, episodes, out, seed=seed):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def data(
+    source: Annotated[str, typer.Argument(help="storyworld, a file or folder, babi:FILE, tinystories:FILE, hub:NAME.")],
+    split: Annotated[str, typer.Option(help="train, validation or supervised.")] = "train",
+    show: Annotated[int, typer.Option(min=0, help="Rows to print.")] = 1,
+    write: Annotated[Path | None, typer.Option(help="Write parquet in the published schema.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Follow-ups per dialogue.")] = None,
+    on_bad_row: Annotated[str, typer.Option(help="stop or skip.")] = "stop",
+) -> None:
+    """Look at dialogues before training: counts, first row, token lengths, round trip."""
+    from .dialogues.inspection import inspect_source
+
+    inspect_source(source, split=split, show=show, write=write, steps=steps, on_bad_row=on_bad_row, console=console)
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="Folder or Hub id of a published RxNN 0.2 / RxLM 0.3 checkpoint.")],
+    out: Annotated[Path, typer.Option(help="Folder for our checkpoint.")],
+    component: Annotated[str | None, typer.Option(help="decoder, encoder, memory_attention or mlm_head.")] = None,
+    layout: Annotated[str | None, typer.Option(help="rxnn or rxlm, where the checkpoint cannot tell.")] = None,
+) -> None:
+    """Convert a published checkpoint, with a report of what was mapped, unused or missing."""
+    from .model.published import convert_command
+
+    console.print(str(convert_command(source, out, component=component, layout=layout)), highlight=False)
+
+
+@app.command("list")
+def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
+    """List what can be named: recipes, envs, rewards, presets."""
+    from .catalogue import listing
+
+    console.print(listing(what.value))
+
+
+@recipe_app.command("check")
+def recipe_check(recipe: RecipeName, sets: Assignments = None) -> None:
+    """Validate everything, the data included, and print the plan with estimated updates and tokens."""
+    from .plan import check_recipe
+    from .recipe import load_recipe
+
+    check_recipe(load_recipe(recipe, sets or []), console)
+
+
+@reward_app.command("check")
+def reward_check(
+    name: Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help="A reward's name, dotted path or file.py:Name.")],
+    options: Annotated[list[str] | None, typer.Option("--set", metavar="A=B", help="Constructor option.")] = None,
+) -> None:
+    """Run a reward on typical and adversarial answers and say what it cannot tell apart."""
+    from .recipe_loading import override
+    from .reward_check import check_reward, print_report
+
+    print_report(check_reward(name, override({}, options or [])), console)
+
+
+def main() -> None:
+    """Entry point: mistakes of the user are one line and exit code 2, Ctrl-C is 130."""
+    try:
+        app()
+    except UserError as error:
+        print(f"rxt-mrl: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("rxt-mrl: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""From a recipe to a model that remembers: supervised stages, MRL or its control, an evaluation after each.
+
+Data, tokenizer and settings are loaded and checked before anything is written; from then on each stage starts from
+the checkpoint of the one before, so that an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from . import checkpoints, provenance
+from .contracts import Stage
+from .dialogues.tokenizer import DialogueTokenizer
+from .errors import UserError
+from .evaluation.report import stage_table
+from .evaluation.results import write_retention
+from .measuring import Measuring
+from .model import RxT
+from .mrl.trainer import train_mrl
+from .recipe import Recipe
+from .run_data import RunData
+from .runs import RunDir
+from .seeding import key
+from .supervised.config import MemoryAwareSettings, StageName
+from .supervised.stages import last_checkpoint, run_stage
+
+
+def train(
+    recipe: Recipe, *, out: Path | None = None, resume: bool = False, overwrite: bool = False, console: Console
+) -> Path:
+    """Run a recipe, or go on with it.
+
+    Args:
+        recipe: what to run.
+        out: the run directory; None: ``runs/<name>-seed<seed>-<time>``.
+        resume: go on with the run in ``out``.
+        overwrite: replace the run in ``out``.
+        console: for progress, the table and where everything lies.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        UserError: for data, plug-ins or directories that do not fit, in one line.
+        KeyboardInterrupt: after Ctrl-C, with everything kept that ``resume`` needs.
+    """
+    if resume and out is None:
+        raise UserError("--resume: give the run directory with --out")
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other")
+    if out is None:
+        out = Path("runs") / f"{recipe.name}-seed{recipe.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    if resume:
+        run = RunDir.resume(out)
+        provenance.check_same_recipe(recipe, run.recipe_path)
+    else:
+        RunDir.check_free(out, overwrite=overwrite)
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    data = RunData(recipe)
+    data.check()
+    if not resume:
+        run = RunDir.create(out, overwrite=overwrite)
+        provenance.write_recipe(recipe, run.recipe_path)
+    try:
+        _Pipeline(recipe, data, run, console).run()
+    except KeyboardInterrupt:
+        console.print(f"interrupted; go on with: rxt-mrl train {recipe.name} --out {out} --resume", soft_wrap=True)
+        raise
+    finally:
+        run.close()
+    return out
+
+
+class _Pipeline:
+    """One run under way: the model walks from stage to stage."""
+
+    def __init__(self, recipe: Recipe, data: RunData, run: RunDir, console: Console) -> None:
+        self.recipe, self.data, self.run_dir, self.console = recipe, data, run, console
+        self.started = time.monotonic()
+        self.device = _device(recipe.device)
+        self.tokenizer = self._tokenizer()
+        self.model = self._initial_model()
+        self.measuring = Measuring(recipe, data, self.tokenizer)
+        self.results: dict[str, dict[str, Any]] = dict(run.progress)
+
+    def run(self) -> None:
+        """All stages that are not complete yet, then the report."""
+        for name in ("joint", "interaction", "memory_attention", "memory_aware"):
+            self._stage(name, lambda name=name: self._supervised(name))
+        if self.recipe.curriculum:
+            self._stage("mrl", self._mrl)
+        self._report()
+
+    # --- stages ---
+
+    def _stage(self, name: str, train: Any) -> None:
+        """Load a complete stage, or train it, save it, measure it and mark it as complete."""
+        if name in self.results:
+            self.model = checkpoints.load(self.run_dir.path / "checkpoints" / name)[0].to(self.device)
+            return
+        note = train()
+        if note is None:
+            return
+        checkpoints.save(self.run_dir.checkpoint_dir(name), self.model, self.tokenizer)
+        note["retention"] = self.measuring.retention(self.model, final=name in ("memory_aware", "mrl"))
+        self.results[name] = note
+        self.run_dir.complete(name, note)
+        self._report_stage(name, note)
+
+    def _supervised(self, name: StageName) -> dict[str, Any] | None:
+        settings = getattr(self.recipe.supervised, name)
+        if settings is None or settings.updates == 0:
+            return None
+        rows = self.data.supervised(name, self.tokenizer)
+        resume_from = last_checkpoint(self.run_dir, name)
+        trained = run_stage(name, self.model, self.tokenizer, rows, settings, self.run_dir, self.recipe.seed, resume_from)
+        return {"seconds": trained["seconds"], "updates": trained["updates"]}
+
+    def _mrl(self) -> dict[str, Any]:
+        recipe, stages = self.recipe, self.recipe.curriculum
+        embedding = self._reward_embedding()
+        before = self.measuring.before(self.run_dir, self.model, embedding)
+        started = time.monotonic()
+        if recipe.control == "supervised":
+            updates = self._supervised_control(stages[-1])
+        else:
+            algorithm = recipe.algorithm
+            if recipe.control == "frozen_memory":
+                algorithm = algorithm.model_copy(update={"freeze_memory": True})
+            trained = train_mrl(
+                self.model,
+                self.tokenizer,
+                lambda stage: self.data.mrl(stage, self.tokenizer),
+                stages,
+                run=self.run_dir,
+                reward=recipe.reward,
+                env=recipe.env,
+                algorithm=algorithm,
+                rollout=recipe.rollout,
+                validation=lambda stage: self.data.validation(self.tokenizer, stage),
+                embedding=embedding,
+                seed=recipe.seed,
+                resume=True,
+            )
+            updates = sum(trained.updates)
+        seconds = time.monotonic() - started
+        gain = self.measuring.gain(self.model, embedding, before)
+        return {"seconds": seconds, "updates": updates, "control": recipe.control, "reward": gain}
+
+    def _supervised_control(self, last: Stage) -> float:
+        """The control that spends MRL's time on supervised training at the steps of the last curriculum stage."""
+        aware = self.recipe.supervised.memory_aware or MemoryAwareSettings(updates=1)
+        settings = aware.model_copy(
+            update={
+                "steps": last.steps,
+                "steps_from": (),
+                "updates": 1_000_000,
+                "epochs": None,
+                "max_seconds": self.recipe.control_seconds,
+                "optimizer": aware.optimizer.model_copy(
+                    update={"learning_rate": aware.optimizer.learning_rate * self.recipe.control_rate}
+                ),
+            }
+        )
+        rows = self.data.at_steps(self.tokenizer, last.steps, self.recipe.data.supervised_dialogues, part="control")
+        seed = key(self.recipe.seed, "control") % 2**31
+        return run_stage("memory_aware", self.model, self.tokenizer, rows, settings, None, seed)["updates"]
+
+    # --- what a run starts from ---
+
+    def _tokenizer(self) -> DialogueTokenizer:
+        folder = self.run_dir.path / "checkpoints" / "tokenizer"
+        if folder.is_dir():
+            return checkpoints.load_tokenizer(folder)
+        tokenizer = self.data.tokenizer()
+        tokenizer.save(folder)
+        return tokenizer
+
+    def _initial_model(self) -> RxT:
+        if self.recipe.model.init_from is not None:
+            return checkpoints.load(self.recipe.model.init_from)[0].to(self.device)
+        torch.manual_seed(key(self.recipe.seed, "weights"))
+        return RxT(self.recipe.model.config(self.tokenizer.vocab_size)).to(self.device)
+
+    def _reward_embedding(self) -> torch.Tensor:
+        """The frozen embedding of rewards: the model's own before MRL, whatever becomes of it in training."""
+        return self.model.embedding.weight.detach().clone().cpu()
+
+    # --- reports ---
+
+    def _report_stage(self, name: str, note: dict[str, Any]) -> None:
+        retention = note["retention"]
+        recall = retention["recall"]
+        self.console.print(
+            f"[bold]{name}[/bold]: {note['updates']:.0f} updates in {note['seconds']:.0f} s, "
+            f"recall {'-' if recall is None else f'{100 * recall:.1f} %'} at {retention['steps']} steps, "
+            f"PPL {retention['ppl']:.2f}",
+            highlight=False,
+        )
+
+    def _report(self) -> None:
+        if not self.results:
+            raise UserError("the recipe trains nothing: give a supervised stage or a curriculum")
+        path = write_retention(self.run_dir.evaluation_dir, self.results)
+        self.console.print(stage_table(self.results))
+        for line in (
+            f"run        {self.run_dir.path}",
+            f"report     {path}",
+            f"model      {checkpoints.locate(self.run_dir.path)}",
+            f"time       {time.monotonic() - self.started:.0f} s",
+        ):
+            self.console.print(line, highlight=False, soft_wrap=True)
+
+
+def _device(name: str) -> torch.device:
+    """The device of a recipe.
+
+    Raises:
+        UserError: when torch does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device = {name!r}: torch cannot use it ({str(error).splitlines()[0]})") from error
+    return device

@@ -1,0 +1,160 @@
+"""From a recipe's name or file to a validated object: YAML, ``extends``, ``--set``, errors of one line."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from . import plugins
+from .errors import UserError
+from .settings import merge
+
+Section = TypeVar("Section", bound=BaseModel)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, where plain YAML keeps the last one in silence."""
+
+
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    loader.flatten_mapping(node)
+    seen: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise UserError(f"line {key_node.start_mark.line + 1}: key {key!r} is given twice")
+        seen[key] = loader.construct_object(value_node, deep=True)
+    return seen
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        UserError: missing or unreadable file, bad YAML (with line and column), duplicate key, not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+    try:
+        content = yaml.load(text, Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise UserError(f"{path}: not YAML, {where}{error.problem}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: a recipe is a mapping of sections, this is {type(content).__name__}")
+    return content
+
+
+def resolve(name_or_path: str, _chain: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The raw recipe of a name (entry point) or file, merged over the one that it ``extends``."""
+    path = plugins.recipe_file(name_or_path)
+    content = read_yaml(path)
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    if base in _chain or base == name_or_path:
+        raise UserError(f"{path}: 'extends: {base}' goes in a circle ({' -> '.join((*_chain, name_or_path, base))})")
+    beside = path.parent / str(base)
+    source = str(beside) if str(base).endswith((".yaml", ".yml")) and beside.is_file() else str(base)
+    return merge(resolve(source, (*_chain, name_or_path)), content)
+
+
+def override(content: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Apply ``--set a.b=c`` assignments; the value is YAML, a number in the path indexes a list.
+
+    Raises:
+        UserError: an assignment without ``=``, a path through something that is not a section, a bad index.
+    """
+    result: Any = dict(content)
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals or not path:
+            raise UserError(f"--set {assignment}: give section.key=value")
+        try:
+            value = yaml.load(text, Loader=_StrictLoader)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {assignment}: the value is not YAML") from error
+        result = _assign(result, path.split("."), value, assignment)
+    return result
+
+
+def _assign(node: Any, path: list[str], value: Any, assignment: str) -> Any:
+    if not path:
+        return value
+    head, rest = path[0], path[1:]
+    if isinstance(node, list):
+        if not head.isdigit() or int(head) >= len(node):
+            raise UserError(f"--set {assignment}: {head!r} is not an index from 0 to {len(node) - 1}")
+        position = int(head)
+        return [_assign(item, rest, value, assignment) if i == position else item for i, item in enumerate(node)]
+    if node is None:
+        node = {}
+    if not isinstance(node, Mapping):
+        raise UserError(f"--set {assignment}: {head!r} would be a key of {node!r}, which has none")
+    return {**node, head: _assign(node.get(head), rest, value, assignment)}
+
+
+def validate(schema: type[Section], content: Mapping[str, Any], where: str) -> Section:
+    """Build a settings object; the first mistake becomes one line: the key, its value, what is allowed."""
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{where}: {explain(schema, error)}") from None
+
+
+def explain(schema: type[BaseModel], error: ValidationError) -> str:
+    """One line about the first mistake of a validation, and how many more there are."""
+    mistakes = error.errors()
+    first = mistakes[0]
+    location = tuple(part for part in first["loc"] if not (isinstance(part, str) and "[" in part))
+    key = ".".join(str(part) for part in location) or "the recipe"
+    if first["type"] == "extra_forbidden":
+        allowed = sorted(_fields(schema, location[:-1]))
+        text = f"unknown key {key!r}{_suggest(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
+    elif first["type"] == "missing":
+        text = f"key {key!r} is missing"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        value = repr(first["input"])
+        value = value if len(value) <= 80 else value[:77] + "..."
+        text = f"{key} = {value}: {message[:1].lower()}{message[1:]}"
+    more = len(mistakes) - 1
+    return text + (f" (and {more} more)" if more else "")
+
+
+def _suggest(name: str, allowed: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, allowed, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _fields(schema: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
+    """Names of the fields at a place of the schema, following the annotations."""
+    candidates: list[Any] = [schema]
+    for part in location:
+        following: list[Any] = []
+        for candidate in candidates:
+            field = candidate.model_fields.get(part) if isinstance(part, str) else None
+            following += _models(field.annotation) if field is not None else [candidate]
+        candidates = following
+    return {name for candidate in candidates for name in candidate.model_fields}
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The settings classes inside an annotation such as ``dict[str, Stage] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in typing.get_args(annotation) for model in _models(argument)]

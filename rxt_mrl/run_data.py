@@ -1,0 +1,117 @@
+"""The data of a run: what each stage trains on and what the evaluation holds out, encoded with the run's tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .checkpoints import load_tokenizer
+from .contracts import Dialogue, Stage
+from .dialogues.batching import DialogueTensors, encode_dialogues
+from .dialogues.sources import load_dialogues, load_pairs, load_texts
+from .dialogues.tokenizer import DialogueTokenizer
+from .errors import UserError
+from .recipe import Recipe
+from .seeding import key
+from .supervised.config import StageName
+
+MAX_TEXTS = 20_000
+"""Texts of stage 1 and held-out dialogues, at most."""
+
+VALIDATION_EPISODES = 128
+"""Dialogues that a promotion rule looks at."""
+
+
+class RunData:
+    """Loads what a recipe names; nothing is loaded before it is asked for.
+
+    Args:
+        recipe: the run's recipe.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def tokenizer(self) -> DialogueTokenizer:
+        """The tokenizer: of the checkpoint that the run starts from, of a folder, or trained on the recipe's data."""
+        recipe = self.recipe
+        folder = recipe.model.init_from or recipe.tokenizer.path
+        if folder is not None:
+            return load_tokenizer(folder)
+        dialogues = self.dialogues("train", self.most_steps, recipe.tokenizer.dialogues)
+        texts = [text for dialogue in dialogues for turn in dialogue.turns for text in (turn.query, turn.answer)]
+        if recipe.data.text is not None:
+            texts += load_texts(recipe.source(recipe.data.text), "train", limit=recipe.tokenizer.dialogues)
+        return DialogueTokenizer.train(texts, recipe.tokenizer.vocab_size)
+
+    @property
+    def most_steps(self) -> int:
+        """The most follow-ups that any stage trains on."""
+        aware = self.recipe.supervised.memory_aware
+        return max([1, *([aware.max_steps] if aware else []), *(stage.steps for stage in self.recipe.curriculum)])
+
+    def dialogues(
+        self, split: str, steps: int, episodes: int, *, source: str | None = None, part: str = ""
+    ) -> list[Dialogue]:
+        """Dialogues of a split with at least ``steps`` follow-ups; ``part`` keys what an endless source generates.
+
+        Raises:
+            UserError: when the source has none, or too short ones.
+        """
+        seed = key(self.recipe.seed, "data", part) % 2**31 if part else self.recipe.seed
+        loaded = load_dialogues(self.recipe.source(source), split, steps=steps, episodes=episodes, seed=seed)
+        if not loaded.dialogues:
+            raise UserError(f"data.sources.{source or self.recipe.data.default}: no dialogues in split {split!r}")
+        return loaded.dialogues
+
+    def encode(
+        self, dialogues: Sequence[Dialogue], tokenizer: DialogueTokenizer, steps: int, *, source: str | None = None
+    ) -> DialogueTensors:
+        """Encode dialogues under the recipe's token limits."""
+        limits = self.recipe.limits
+        return encode_dialogues(
+            dialogues,
+            tokenizer,
+            max_query=limits.query,
+            max_answer=limits.answer,
+            strategy=self.recipe.source(source).strategy,
+            steps=steps,
+            on_long=limits.on_long,
+        )
+
+    def supervised(self, name: StageName, tokenizer: DialogueTokenizer) -> DialogueTensors | list[str]:
+        """What a supervised stage trains on: texts (stage 1 with a ``data.text`` source) or dialogues."""
+        recipe = self.recipe
+        if name == "joint" and recipe.data.text is not None:
+            return load_texts(recipe.source(recipe.data.text), "train", limit=MAX_TEXTS)
+        if name == "interaction" and recipe.data.pairs is not None:
+            pairs = load_pairs(recipe.source(recipe.data.pairs), "train", limit=recipe.data.supervised_dialogues)
+            return self.encode([Dialogue(*pair, interactions=()) for pair in pairs], tokenizer, 0)
+        aware = recipe.supervised.memory_aware
+        steps = aware.max_steps if aware else self.most_steps
+        return self.at_steps(tokenizer, steps, recipe.data.supervised_dialogues)
+
+    def at_steps(self, tokenizer: DialogueTokenizer, steps: int, episodes: int, *, part: str = "") -> DialogueTensors:
+        """Training dialogues of the default source with ``steps`` follow-ups."""
+        return self.encode(self.dialogues("train", steps, episodes, part=part), tokenizer, steps)
+
+    def mrl(self, stage: Stage, tokenizer: DialogueTokenizer) -> DialogueTensors:
+        """Training dialogues of a curriculum stage."""
+        count = self.recipe.data.mrl_dialogues
+        dialogues = self.dialogues("train", stage.steps, count, source=stage.data, part=f"mrl {stage.steps}")
+        return self.encode(dialogues, tokenizer, stage.steps, source=stage.data)
+
+    def validation(self, tokenizer: DialogueTokenizer, stage: Stage) -> DialogueTensors:
+        """Held-out dialogues for the promotion rule of a curriculum stage."""
+        dialogues = self.dialogues("validation", stage.steps, VALIDATION_EPISODES, source=stage.data, part="promotion")
+        return self.encode(dialogues, tokenizer, stage.steps, source=stage.data)
+
+    def held_out(self, tokenizer: DialogueTokenizer) -> DialogueTensors:
+        """Held-out dialogues for the evaluation: the same ones for every stage and for every seed of training."""
+        evaluation = self.recipe.evaluation
+        steps = evaluation.steps or self.most_steps
+        loaded = load_dialogues(
+            self.recipe.source(), "validation", steps=steps, episodes=evaluation.episodes or MAX_TEXTS, seed=0
+        )
+        if not loaded.dialogues:
+            raise UserError(f"data.sources.{self.recipe.data.default}: no dialogues in split 'validation'")
+        return self.encode(loaded.dialogues, tokenizer, steps)
