@@ -42,10 +42,12 @@ class Rope(nn.Module):
 
     def _rows(self, count: int, device: torch.device) -> Tensor:
         if self._table.shape[0] < count or self._table.device != device:
-            steps = torch.arange(0, self.dim, 2, device=device, dtype=torch.float32)
-            frequency = 1.0 / self.base ** (steps / self.dim)
-            angle = torch.arange(count, device=device, dtype=torch.float32)[:, None] * frequency
-            self._table = torch.polar(torch.ones_like(angle), angle)
+            # The table outlives this call: made in inference mode (generation), it could not enter a loss later.
+            with torch.inference_mode(False):
+                steps = torch.arange(0, self.dim, 2, device=device, dtype=torch.float32)
+                frequency = 1.0 / self.base ** (steps / self.dim)
+                angle = torch.arange(count, device=device, dtype=torch.float32)[:, None] * frequency
+                self._table = torch.polar(torch.ones_like(angle), angle)
         return self._table
 
 
