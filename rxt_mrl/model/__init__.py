@@ -14,10 +14,12 @@ from .config import (
 )
 from .decoder import Decoder, DecoderOutput
 from .encoder import Encoder
+from .generation import Generation, generate
 from .heads import Critic, MLMHead
 from .memory_attention import MemoryAttention
 from .presets import PRESETS, preset
 from .rxt import COMPONENTS, RxT
+from .sampling import SamplingConfig, filtered_log_probs
 
 __all__ = [
     "COMPONENTS",
@@ -32,6 +34,7 @@ __all__ = [
     "FeedForwardConfig",
     "GateConfig",
     "InitialMemoryConfig",
+    "Generation",
     "KVCache",
     "MLMHead",
     "MemoryAttention",
@@ -40,6 +43,9 @@ __all__ = [
     "MoEConfig",
     "RxT",
     "RxTConfig",
+    "SamplingConfig",
+    "filtered_log_probs",
+    "generate",
     "preset",
     "select_memory_kv",
 ]
