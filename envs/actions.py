@@ -1,4 +1,4 @@
-"""What an action may look like: the rules by which a batch of answers is accepted or refused."""
+"""Answers as token arrays: the rules by which a batch of actions is accepted or refused, and mixing two batches."""
 
 from __future__ import annotations
 
@@ -60,6 +60,16 @@ def accept(action: Mapping[str, Any], *, rows: int, limit: int, vocab_size: int,
     accepted["ids"][:, : ids.shape[1]] = ids * keep
     accepted["mask"][:, : ids.shape[1]] = keep
     return accepted
+
+
+def choose(rows: np.ndarray, first: TokenArray, second: TokenArray) -> TokenArray:
+    """Tokens of ``first`` where ``rows`` ``(rows,)`` is True, of ``second`` elsewhere; as wide as the wider one."""
+    width = max(first["ids"].shape[1], second["ids"].shape[1])
+    ids, mask = (
+        np.where(rows[:, None], *(np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts))
+        for parts in ((first["ids"], second["ids"]), (first["mask"], second["mask"]))
+    )
+    return {"ids": ids, "mask": mask}
 
 
 def _refuse(wrong: np.ndarray, message: str, values: np.ndarray | None = None) -> None:

@@ -129,8 +129,15 @@ class MemoryRetentionVectorEnv(VectorEnv):
             return "standard"
         return "topic_switch" if step == 1 else "return" if step == self.steps else "standard"
 
-    def complete(self, query: TokenArray, answer: TokenArray, reference: TokenArray) -> TokenArray:
-        """Which answers go to memory, after the queries: the agent's, or under teacher forcing the references."""
+    def complete(self, turn: np.ndarray, query: TokenArray, answer: TokenArray, reference: TokenArray) -> TokenArray:
+        """Which answers go to memory, behind their queries: the agent's, or under teacher forcing the references.
+
+        Args:
+            turn: the step that each row is completing, ``(num_envs,)``.
+            query: what was asked.
+            answer: what the agent said.
+            reference: what the dialogue says; :func:`~rxt_mrl.envs.actions.choose` mixes the two by rows.
+        """
         return reference if self.teacher_forcing else answer
 
     def context(self, context: RewardContext) -> RewardContext:
@@ -192,7 +199,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         turn = batch.step + 1
         query, reference = batch.query(turn), batch.reference(turn)
         rewards, scored = self._score(turn, query, answer, reference)
-        batch.write(turn, self.complete(query, answer, reference))
+        batch.write(turn, self.complete(turn, query, answer, reference))
 
         terminated = batch.step == self.steps
         info = self._state_info() | scored

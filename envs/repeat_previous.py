@@ -69,15 +69,15 @@ def repeat_previous_dialogues(
         # One of the other symbols: drawn from one fewer, and moved past the answer.
         drawn = generator.integers(0, symbols - 1, size=episodes)
         told[:, turn] = drawn + (drawn >= told[:, max(0, turn - k)])
-    return [_dialogue([SYMBOLS[symbol] for symbol in row], k) for row in told.tolist()]
+    return [_dialogue([SYMBOLS[symbol] for symbol in row], k, symbols) for row in told.tolist()]
 
 
-def _dialogue(words: list[str], k: int) -> Dialogue:
+def _dialogue(words: list[str], k: int, symbols: int) -> Dialogue:
     turns = []
     for turn, word in enumerate(words[1:], start=1):
         told_at = max(0, turn - k)
         # A list of all symbols must earn nothing.
-        wrong = tuple(symbol for symbol in SYMBOLS if symbol != words[told_at])
+        wrong = tuple(symbol for symbol in SYMBOLS[:symbols] if symbol != words[told_at])
         turns.append(Interaction(word, words[told_at], (Ask(words[told_at], told_at, wrong, "symbol"),)))
     return Dialogue(words[0], "yes", tuple(turns))
 
