@@ -26,7 +26,9 @@ class Coherence:
         keep: weight of the old mean at each interaction, in [0, 1).
     """
 
-    blind_to: ClassVar[frozenset[str]] = frozenset()
+    blind_to: ClassVar[frozenset[str]] = frozenset(
+        {"wrong value", "outdated value", "negated", "echo of the query", "copy of the saved interaction", "repetition"}
+    )
 
     def __init__(self, keep: float = 0.2) -> None:
         if not 0 <= keep < 1:

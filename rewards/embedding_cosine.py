@@ -15,15 +15,15 @@ class EmbeddingCosine:
 
     The embedding is frozen (that of the start of the stage), so the reward does not move while the model trains.
 
-    What it cannot tell apart: a mean has no word order and hardly notices one word. A negated, wrong or outdated
-    answer, an echo of the query, a copy of the saved interaction and a repetition all score high; only an unrelated
-    answer scores low. Use it with another reward, never alone.
-
-    Args:
-        context.embedding must be given.
+    What it cannot tell apart: a mean has no word order and hardly notices one word. A repetition scores like the
+    right answer, a negated, wrong or outdated value nearly so; a copy of the saved interaction, and often an echo of
+    the query, keep half of the score, which is more than a paraphrase in other words gets. Only unrelated answers
+    score low. Use it with another reward, never alone. The context must have an embedding.
     """
 
-    blind_to: ClassVar[frozenset[str]] = frozenset()
+    blind_to: ClassVar[frozenset[str]] = frozenset(
+        {"paraphrase", "wrong value", "outdated value", "negated", "copy of the saved interaction", "repetition"}
+    )
 
     def __call__(self, context: RewardContext) -> torch.Tensor:
         """Float32 ``(episodes,)`` in [0, 1]; 0 for an empty answer."""

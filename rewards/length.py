@@ -23,7 +23,9 @@ class Length:
         penalise_longer: whether an answer above the target loses.
     """
 
-    blind_to: ClassVar[frozenset[str]] = frozenset()
+    blind_to: ClassVar[frozenset[str]] = frozenset(
+        {"short", "wrong value", "outdated value", "negated", "echo of the query", "list of all values", "other dialogue"}
+    )
 
     def __init__(self, target: int | None = None, penalise_longer: bool = True) -> None:
         if target is not None and target < 1:

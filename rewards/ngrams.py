@@ -14,8 +14,8 @@ import torch
 
 _ABSENT = -1
 _KEY_BITS = 63
-_CHUNK = 32_768
-"""Tokens per chunk: keeps the sort in the processor's cache, and token numbers below 15 bits."""
+_CHUNK = 8_192
+"""Tokens per chunk: keeps the sort in the processor's cache, and token numbers below 13 bits."""
 
 
 def compact(ids: torch.Tensor, keep: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +28,8 @@ def compact(ids: torch.Tensor, keep: torch.Tensor) -> tuple[np.ndarray, np.ndarr
     Returns:
         ids int64 ``(rows, longest)`` (rubbish beyond a row's length) and lengths int64 ``(rows,)``.
     """
-    array, mask = ids.detach().cpu().numpy(), keep.detach().cpu().numpy()
+    array = ids.detach().cpu().numpy().astype(np.int64, copy=False)
+    mask = keep.detach().cpu().numpy()
     lengths = np.count_nonzero(mask, axis=1).astype(np.int64)
     width = int(lengths.max(initial=0))
     positions = np.arange(width)
@@ -83,9 +84,11 @@ def _count(texts: Sequence[tuple[np.ndarray, np.ndarray]], orders: int) -> tuple
     fresh[::width] = True
     starts = np.flatnonzero(fresh)
     sizes = np.diff(starts, append=len(flat))
-    grams, source = np.divmod(flat[starts], sources) if sources > 1 else (flat[starts], np.zeros_like(starts))
+    first = flat[starts]
+    bits = (sources - 1).bit_length()
+    grams = first >> bits
     line = starts // width
-    own = (source == 0) & (flat[starts] >= 0)
+    own = (first >= 0) & ((first & ((1 << bits) - 1)) == 0)
     best = np.zeros_like(sizes)
     for ahead in range(1, sources):  # the runs of the same n-gram in the references follow
         same = (grams[ahead:] == grams[:-ahead]) & (line[ahead:] == line[:-ahead])
@@ -97,7 +100,7 @@ def _count(texts: Sequence[tuple[np.ndarray, np.ndarray]], orders: int) -> tuple
 
 
 def _keys(texts: Sequence[tuple[np.ndarray, np.ndarray]], orders: int) -> np.ndarray:
-    """``(orders * rows, sum of widths)``: n-gram number * texts + index of the text, or -1 where there is none."""
+    """``(orders * rows, sum of widths)``: n-gram number with the index of the text in its lowest bits, or -1."""
     rows, sources = len(texts[0][1]), len(texts)
     widths = [ids.shape[1] for ids, _ in texts]
     keys = np.full((orders, rows, sum(widths)), _ABSENT, dtype=np.int64)
@@ -105,9 +108,10 @@ def _keys(texts: Sequence[tuple[np.ndarray, np.ndarray]], orders: int) -> np.nda
     present = [np.arange(width) < lengths[:, None] for width, (_, lengths) in zip(widths, texts, strict=True)]
     tokens = [np.where(there, ids, 0) for there, (ids, _) in zip(present, texts, strict=True)]
     base = 1 + max((int(ids.max(initial=0)) for ids in tokens), default=0)
-    if base**orders * sources >= 1 << _KEY_BITS:
+    bits = (sources - 1).bit_length()
+    if base**orders << bits >= 1 << _KEY_BITS:
         tokens, base = _renumber(tokens, base)
-    fits = base**orders * sources < 1 << _KEY_BITS
+    fits = base**orders << bits < 1 << _KEY_BITS
     numbers = list(tokens)
     for order in range(orders):
         if order:
@@ -121,7 +125,7 @@ def _keys(texts: Sequence[tuple[np.ndarray, np.ndarray]], orders: int) -> np.nda
             first = ends[index] - widths[index]
             last = first + number.shape[1]
             there = present[index][:, order:]
-            keys[order, :, first:last] = np.where(there, number * sources + index, _ABSENT)
+            keys[order, :, first:last] = np.where(there, (number << bits) | index, _ABSENT)
     return keys.reshape(orders * rows, -1)
 
 

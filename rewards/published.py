@@ -21,9 +21,10 @@ class Published:
     published NEGATIVE, ``return`` is LONG_RANGE and looks back to the first interaction. The answers get their ``[A]``
     back, which our template counts with the query. The running mean starts anew in each episode.
 
-    What it cannot tell apart: half of it rewards the words of the saved interaction, so a copy of that interaction
-    scores as high as the right answer, and an echo, a wrong, outdated or negated value, a repetition and a list come
-    close. Where the topic changes even an empty answer earns. A reward for comparison, not for training.
+    What it cannot tell apart: a wrong, outdated or negated value earns four fifths of what the right answer earns. A
+    part of it rewards the words of the saved interaction, so a copy of that, and a repetition, earn more than half -
+    and more than a paraphrase. An empty answer earns too ([EOS] is counted). A reward for comparison, not for
+    training.
 
     Args:
         answer_id: the id of ``[A]``; None: the ids already have it.
@@ -33,7 +34,9 @@ class Published:
         UserError: for an unknown option or one out of range.
     """
 
-    blind_to: ClassVar[frozenset[str]] = frozenset()
+    blind_to: ClassVar[frozenset[str]] = frozenset(
+        {"paraphrase", "short", "wrong value", "outdated value", "negated", "copy of the saved interaction", "repetition"}
+    )
 
     def __init__(self, answer_id: int | None = 6, **options: Any) -> None:
         self.answer_id = answer_id

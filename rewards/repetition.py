@@ -25,7 +25,9 @@ class Repetition:
         orders: which n-grams; single tokens repeat in good text too ("the"), so by default pairs and triples.
     """
 
-    blind_to: ClassVar[frozenset[str]] = frozenset()
+    blind_to: ClassVar[frozenset[str]] = frozenset(
+        {"wrong value", "outdated value", "negated", "echo of the query", "copy of the saved interaction", "list of all values", "other dialogue"}
+    )
 
     def __init__(self, orders: Sequence[int] = (2, 3)) -> None:
         self.orders = tuple(orders)

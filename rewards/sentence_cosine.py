@@ -29,7 +29,9 @@ class SentenceCosine:
         batch_size: sentences encoded at a time.
     """
 
-    blind_to: ClassVar[frozenset[str]] = frozenset()
+    blind_to: ClassVar[frozenset[str]] = frozenset(
+        {"short", "wrong value", "outdated value", "negated", "echo of the query", "copy of the saved interaction", "repetition"}
+    )
 
     def __init__(
         self,

@@ -20,14 +20,17 @@ class TopicSwitch:
     It applies to steps of mode ``topic_switch`` only; elsewhere it is masked. The published composite reward has a
     topic-switch term of its own.
 
-    What it cannot tell apart: as every mean of embeddings, it does not see a wrong, outdated or negated value. A copy
-    of the interaction before scores low; an echo of the query, being about the new topic, does not.
+    What it cannot tell apart: as every mean of embeddings, it does not see a wrong, outdated or negated value, nor a
+    repetition, and gives a paraphrase in other words little. A copy of the interaction before earns nothing; an echo
+    of the query, being about the new topic, does.
 
     Args:
         strength: 0 ignores the old topic, 1 takes the whole score from an answer that stays with it.
     """
 
-    blind_to: ClassVar[frozenset[str]] = frozenset()
+    blind_to: ClassVar[frozenset[str]] = frozenset(
+        {"paraphrase", "wrong value", "outdated value", "negated", "echo of the query", "repetition"}
+    )
 
     def __init__(self, strength: float = 1.0) -> None:
         if not 0 <= strength <= 1:

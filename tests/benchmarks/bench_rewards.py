@@ -1,13 +1,15 @@
 """Time of our BLEU against NLTK's, on one CPU thread, over batch sizes and lengths.
 
 Run: ``OMP_NUM_THREADS=1 python tests/benchmarks/bench_rewards.py [--json FILE]``
-Each time is the best of several repeats; both sides start from what they are given in training: padded id tensors.
+Each time is the best of several repeats, in seconds of processor time (so that a busy machine does not count); both
+sides start from what they are given in training: padded id tensors.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 import timeit
 from collections.abc import Callable
 from pathlib import Path
@@ -45,10 +47,10 @@ def nltk_bleu(ids: torch.Tensor, references: torch.Tensor, mask: torch.Tensor) -
 def best(function: Callable[[], Any], seconds: float) -> float:
     """Best time of one call, in milliseconds."""
     function()
-    once = timeit.timeit(function, number=1)
+    once = timeit.timeit(function, timer=time.process_time, number=1)
     number = max(1, int(0.02 / max(once, 1e-7)))
     repeats = max(3, min(20, int(seconds / max(once * number, 1e-7))))
-    return 1e3 * min(timeit.repeat(function, number=number, repeat=repeats)) / number
+    return 1e3 * min(timeit.repeat(function, timer=time.process_time, number=number, repeat=repeats)) / number
 
 
 def compare(rows: int, width: int, seconds: float = 0.3) -> dict[str, float]:
