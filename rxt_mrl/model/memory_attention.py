@@ -62,7 +62,7 @@ class MemoryAttention(nn.Module, HubModel):
     def project(self, encoded: Tensor, mask: Tensor | None) -> Encoded:
         """Keys and values of encoded data ``(L, B, T, D)`` with token mask ``(B, T)``."""
         rotation = self.rope(encoded.shape[2], encoded.device)
-        k, v = self.attention.project_kv(self.input_norm(encoded), rotation)
+        k, v = self.attention.project_kv(encoded, rotation, self.input_norm)
         if mask is not None:
             mask = mask.expand(encoded.shape[0], *mask.shape).reshape(-1, 1, 1, mask.shape[-1])
         return Encoded(k, v, mask)
@@ -70,7 +70,7 @@ class MemoryAttention(nn.Module, HubModel):
     def write(self, memory: Tensor, encoded: Encoded) -> Tensor:
         """The memory ``(L, B, S, D)`` after one interaction."""
         state = self._among_slots(memory)
-        read = self.attention.attend(self.memory_norm(state), *encoded)
+        read = self.attention.attend(state, *encoded, norm=self.memory_norm)
         return self.gate(state, read)
 
     def forward(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
@@ -122,10 +122,12 @@ class MemoryAttention(nn.Module, HubModel):
         variant = self.section.variant
         if variant == "simple":
             return memory
-        own = self.inner_norm(memory)
-        source = own if variant == "self" else self._layers_mean(memory)
+        if variant == "interlayer":
+            k, v = self.inner_attention.project_kv(self._layers_mean(memory))
+            return self.inner_gate(memory, self.inner_attention.attend(memory, k, v, norm=self.inner_norm))
+        own = source = self.inner_norm(memory)
         if variant == "self-interlayer":
-            source = self.interlayer_gate(own, source.expand_as(own))
+            source = self.interlayer_gate(own, self._layers_mean(memory).expand_as(own))
         k, v = self.inner_attention.project_kv(source)
         return self.inner_gate(memory, self.inner_attention.attend(own, k, v))
 

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from .config import NormType
 
 
-def rms_normalize(x: Tensor) -> Tensor:
-    """Divide by the root mean square of the last dimension; eps is the dtype's, as in ``torch.nn.RMSNorm``."""
+def inverse_rms(x: Tensor) -> Tensor:
+    """One over the root mean square of the last dimension ``(..., 1)``; eps is the dtype's, as in ``nn.RMSNorm``."""
     # vecdot: the backward pass of the obvious formula, and of F.rms_norm on CPU, takes twice as long.
     mean_square = torch.linalg.vecdot(x, x).unsqueeze(-1) / x.shape[-1]
-    return x * torch.rsqrt(mean_square + torch.finfo(x.dtype).eps)
+    return torch.rsqrt(mean_square + torch.finfo(x.dtype).eps)
 
 
 class RMSNorm(nn.Module):
@@ -24,7 +24,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last dimension of x."""
-        return rms_normalize(x) * self.weight
+        return x * inverse_rms(x) * self.weight
 
 
 def make_norm(kind: NormType, dim: int) -> nn.Module:

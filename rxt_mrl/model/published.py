@@ -29,6 +29,7 @@ from .rxt import RxT
 
 PARTS = ("encoder", "decoder", "memory_attention")
 PUBLISHED_COMPONENTS = (*PARTS, "mlm_head", "critic")
+NOT_UNDERSTOOD = "not understood"
 
 
 @dataclass
@@ -84,7 +85,7 @@ def convert_published(
     if config.get("format") == "rxt-mrl":
         raise UserError(f"{source}: already a checkpoint of this library; use {config['class']}.from_pretrained")
     found, why = recognise(config, weights, layout, card)
-    parts, own = _split(config, weights)
+    parts, own, names = _split(config, weights)
     if component is None:
         component = next(iter(parts)) if len(parts) == 1 else None
     if component is None and (absent := [name for name in PARTS if name not in parts]):
@@ -93,7 +94,7 @@ def convert_published(
         raise UserError(f"{source}: no {component} in the checkpoint; it holds: {', '.join(parts) or 'nothing known'}")
     report = ConversionReport(str(source), found, why, component or "model")
     model = _build(component, own, parts, found, config)
-    _fill(model, component, parts, report, strict)
+    _fill(model, component, parts, names, report, strict)
     report.parameters = sum(parameter.numel() for parameter in model.parameters())
     model.eval()
     return model, report  # type: ignore[return-value]
@@ -125,33 +126,37 @@ def _read(source: str | Path, hub: dict[str, Any]) -> tuple[dict[str, Any], dict
     return config, weights, card
 
 
-def _split(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]], Sections]:
-    """Tensors by component (prefixes removed), and constructor arguments by component."""
+def _split(
+    config: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> tuple[dict[str, dict[str, Tensor]], Sections, dict[tuple[str, str], str]]:
+    """Tensors by component with prefixes removed, constructor arguments by component, and the published names."""
     own = sections(config)
-    parts: dict[str, dict[str, Tensor]] = {}
+    whole = False
     if "value_head.2.weight" in weights:
+        name, prefix = "critic", ""
         critic = config.get("critic", config)
         own = {"critic": dict(critic.get("encoder_config") or critic.get("encoder") or critic)}
-        return {"critic": dict(weights)}, own
-    if any(key.startswith("model.") for key in weights):
-        name = "memory_attention" if any("attention_layers." in key for key in weights) else "encoder"
+    elif "dense.weight" in weights:
+        name, prefix = "mlm_head", ""
+    elif any(key.startswith("model.") for key in weights):
+        name, prefix = "memory_attention" if any("attention_layers." in key for key in weights) else "encoder", "model."
         name = "decoder" if "model.head.weight" in weights else name
-        return {name: {key.removeprefix("model."): tensor for key, tensor in weights.items()}}, {name: own[""]}
-    if "dense.weight" in weights:
-        return {"mlm_head": dict(weights)}, {"mlm_head": dict(config)}
-    for name in (*PARTS, "mlm_head"):
-        prefix = f"{name}." if name == "mlm_head" else f"{name}.model."
-        if found := {k.removeprefix(prefix): tensor for k, tensor in weights.items() if k.startswith(prefix)}:
-            parts[name] = found
-    known = sum(map(len, parts.values()))
-    if known < len(weights):
-        strange = next(
-            k
-            for k in weights
-            if not k.startswith(("encoder.model.", "decoder.model.", "memory_attention.model.", "mlm_head."))
-        )
-        raise UserError(f"{strange}: a key of no known component")
-    return parts, own
+        own = {name: own.get("", own.get(name, {}))}
+    else:
+        whole = True
+    parts: dict[str, dict[str, Tensor]] = {}
+    names: dict[tuple[str, str], str] = {}
+    for key, tensor in weights.items():
+        rest = key
+        if whole:
+            name, _, rest = key.partition(".")
+            prefix = "model."
+            if name not in (*PARTS, "mlm_head"):
+                raise UserError(f"{key}: a tensor of no known component; allowed: {', '.join(PUBLISHED_COMPONENTS)}")
+        short = rest.removeprefix(prefix)
+        parts.setdefault(name, {})[short] = tensor
+        names[name, short] = key
+    return parts, own, names
 
 
 def _build(
@@ -190,6 +195,7 @@ def _fill(
     model: nn.Module,
     component: str | None,
     parts: Mapping[str, Mapping[str, Tensor]],
+    names: Mapping[tuple[str, str], str],
     report: ConversionReport,
     strict: bool,
 ) -> None:
@@ -197,40 +203,34 @@ def _fill(
     pieces: list[Piece] = []
     encoder = getattr(model, "encoder", model)
     reads = not isinstance(encoder, Encoder) or encoder.reads_memory
-    unknown: list[str] = []
-    for name, weights in parts.items():
-        label = "" if len(parts) == 1 else f"{name}."
-        for key, tensor in weights.items():
-            if name != component and (component is not None or name not in PARTS):
-                report.unused[label + key] = "another component"
-                continue
-            in_encoder = name == "encoder" or key.startswith("encoder.")
-            if reason := unused_reason("." + key, encoder_reads_memory=reads or not in_encoder):
-                report.unused[label + key] = reason
-                continue
-            piece = PIECES[name](key, tensor)
-            if piece is None:
-                unknown.append(label + key)
-                continue
-            if component is None:
-                shared = piece.target == "embedding.weight"
-                piece = piece._replace(target=piece.target if shared else f"{name}.{piece.target}")
-            pieces.append(piece)
-            report.mapped[label + key] = piece.target
+    targets = unique_tensors(model)
+    for (name, key), published in names.items():
+        if name != component and (component is not None or name not in PARTS):
+            report.unused[published] = "another component"
+            continue
+        in_encoder = name == "encoder" or key.startswith("encoder.")
+        if reason := unused_reason(f".{key}", encoder_reads_memory=reads or not in_encoder):
+            report.unused[published] = reason
+            continue
+        piece = PIECES[name](key, parts[name][key])
+        if piece is not None and component is None and piece.target != "embedding.weight":
+            piece = piece._replace(target=f"{name}.{piece.target}")
+        if piece is None or piece.target not in targets:
+            report.unused[published] = NOT_UNDERSTOOD
+            continue
+        pieces.append(piece)
+        report.mapped[published] = piece.target
     _same_embedding(parts, component)
-    targets, tensors = unique_tensors(model), assemble(pieces)
-    unknown += [key for key, target in report.mapped.items() if target not in targets]
+    tensors = assemble(pieces)
+    unknown = [key for key, reason in report.unused.items() if reason == NOT_UNDERSTOOD]
     report.missing = sorted(targets.keys() - tensors.keys())
-    for key in unknown:
-        report.mapped.pop(key, None)
-        report.unused[key] = "not understood"
     if strict and (unknown or report.missing):
         raise UserError(
             f"{report.source}: {len(unknown)} tensors are not understood {unknown[:3]} and {len(report.missing)} are "
             f"missing {report.missing[:3]}; layout {report.layout} ({report.recognised_by})"
         )
-    for name in targets.keys() & tensors.keys():
-        target, tensor = targets[name], tensors[name]
+    for name, tensor in tensors.items():
+        target = targets[name]
         if target.numel() != tensor.numel() or (target.dim() == tensor.dim() and target.shape != tensor.shape):
             raise UserError(f"{name}: the checkpoint has shape {tuple(tensor.shape)}; allowed: {tuple(target.shape)}")
         target.data.copy_(tensor.reshape(target.shape))

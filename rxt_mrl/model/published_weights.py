@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import UserError
+
 
 class Piece(NamedTuple):
     """Where a published tensor goes: a target's name, its place in it, and the tensor."""
@@ -154,7 +156,14 @@ def assemble(pieces: list[Piece]) -> dict[str, Tensor]:
     by_target: dict[str, list[Piece]] = defaultdict(list)
     for piece in pieces:
         by_target[piece.target].append(piece)
-    return {target: _join(sorted(group, key=lambda p: p.place)) for target, group in by_target.items()}
+    joined = {}
+    for target, group in by_target.items():
+        try:
+            joined[target] = _join(sorted(group, key=lambda piece: piece.place))
+        except (RuntimeError, ValueError) as error:
+            shapes = sorted({tuple(piece.tensor.shape) for piece in group})
+            raise UserError(f"{target}: {len(group)} published tensors of shapes {shapes} do not join") from error
+    return joined
 
 
 def _join(pieces: list[Piece]) -> Tensor:

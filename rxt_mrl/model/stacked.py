@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from .attention import grouped_attention
 from .config import AttentionConfig, MemoryAttentionConfig, RopeLayout
-from .norms import rms_normalize
+from .norms import inverse_rms
 from .rope import rotate
 
 
@@ -33,12 +33,23 @@ class LayerLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(layers, outputs, inputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(layers, outputs).uniform_(-bound, bound)) if bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(L, N, inputs)`` to ``(L, N, outputs)``; an x with one layer is given to all."""
-        x = x.expand(self.weight.shape[0], -1, -1)
+    def forward(self, x: Tensor, norm: nn.Module | None = None) -> Tensor:
+        """Map x ``(L, N, inputs)`` to ``(L, N, outputs)``; an x with one layer is given to all.
+
+        Args:
+            x: inputs.
+            norm: an RMS norm to apply to the inputs. It is applied to weights and outputs, which is the same and
+                saves two passes over the (wider) inputs; only for maps without bias.
+        """
+        weight = self.weight
+        if isinstance(norm, LayerRMSNorm):
+            assert self.bias is None
+            scale, weight = inverse_rms(x), weight * norm.weight.unsqueeze(1)
+            return torch.bmm(x, weight.mT) * scale
+        x = x.expand(weight.shape[0], -1, -1)
         if self.bias is None:
-            return torch.bmm(x, self.weight.mT)
-        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.mT)
+            return torch.bmm(x, weight.mT)
+        return torch.baddbmm(self.bias.unsqueeze(1), x, weight.mT)
 
 
 class LayerRMSNorm(nn.Module):
@@ -50,7 +61,7 @@ class LayerRMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last dimension."""
-        return rms_normalize(x) * self.weight.view(-1, *[1] * (x.dim() - 2), x.shape[-1])
+        return x * inverse_rms(x) * self.weight.view(-1, *[1] * (x.dim() - 2), x.shape[-1])
 
 
 class LayerAttention(nn.Module):
@@ -70,15 +81,19 @@ class LayerAttention(nn.Module):
         out_heads = max(self.query_heads, self.kv_heads)
         self.out_proj = LayerLinear(layers, out_heads * self.head_dim, dim, bias=config.output_bias)
 
-    def project_kv(self, x: Tensor, rotation: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Keys and values of x ``(L or 1, B, T, D)``; keys rotated if a rotation is given."""
-        kv = self.kv_proj(x.flatten(1, 2)).view(-1, x.shape[2], 2, self.kv_heads, self.head_dim)
+    def project_kv(
+        self, x: Tensor, rotation: Tensor | None = None, norm: nn.Module | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Keys and values of x ``(L or 1, B, T, D)``, normed if a norm is given; keys rotated if a rotation is."""
+        kv = _normed(self.kv_proj, x, norm).view(-1, x.shape[2], 2, self.kv_heads, self.head_dim)
         k, v = kv.unbind(2)
         if rotation is not None:
             k = rotate(k, rotation, self.layout)
         return k.transpose(1, 2), v.transpose(1, 2)
 
-    def attend(self, x: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    def attend(
+        self, x: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, norm: nn.Module | None = None
+    ) -> Tensor:
         """Output ``(L, B, Tq, D)`` of the queries of x (without positions).
 
         Args:
@@ -86,12 +101,20 @@ class LayerAttention(nn.Module):
             k: keys.
             v: values.
             mask: over keys, bool ``(L * B, 1, 1, T)``.
+            norm: applied to x first.
         """
         layers, batch, tokens, _ = x.shape
-        q = self.q_proj(x.flatten(1, 2)).view(layers * batch, tokens, self.query_heads, self.head_dim)
+        q = _normed(self.q_proj, x, norm).view(layers * batch, tokens, self.query_heads, self.head_dim)
         out = grouped_attention(q.transpose(1, 2), k, v, mask=mask, dropout=self.dropout if self.training else 0.0)
         out = self.out_proj(out.transpose(1, 2).reshape(layers, batch * tokens, -1))
         return out.view(layers, batch, tokens, -1)
+
+
+def _normed(linear: LayerLinear, x: Tensor, norm: nn.Module | None) -> Tensor:
+    """``linear(norm(x))`` of x ``(L, B, T, D)``, as ``(L, B * T, outputs)``."""
+    if norm is None or isinstance(norm, LayerRMSNorm):
+        return linear(x.flatten(1, 2), norm)
+    return linear(norm(x).flatten(1, 2))
 
 
 class GatedMemoryNorm(nn.Module):
