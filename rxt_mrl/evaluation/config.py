@@ -1,0 +1,39 @@
+"""What a recipe can set about the evaluation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..contracts import RewardSpec
+from ..settings import Settings
+
+Control = Literal["wiped", "swapped"]
+"""A memory that cannot help: ``wiped``, the initial one; ``swapped``, that of another dialogue at the same step."""
+
+
+class EvaluationSettings(Settings):
+    """How retention is measured.
+
+    Attributes:
+        episodes: held-out dialogues, the first ones of the set; None: all.
+        steps: follow-ups of each; None: all that the dialogues have.
+        batch_size: dialogues that are answered together.
+        temperature: 0 answers greedily, which is what recall is reported for; above 0 samples.
+        max_new_tokens: longest answer; None: the longest reference answer and 8 tokens more.
+        teacher_forcing: write the reference answers to memory in place of the model's own.
+        controls: memories that cannot help, measured beside the real one.
+        reward: what the score is made of; None: the published composite.
+        score: whether to score at all (recall and PPL do not need it).
+    """
+
+    episodes: int | None = Field(default=300, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=100, ge=2)
+    temperature: float = Field(default=0.0, ge=0)
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    teacher_forcing: bool = False
+    controls: tuple[Control, ...] = ("wiped", "swapped")
+    reward: RewardSpec | None = None
+    score: bool = True

@@ -1,0 +1,190 @@
+"""What happens around the updates of a stage: freezing, time limit, interruption, log, progress bar."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
+
+if TYPE_CHECKING:
+    from .trainer import StageTrainer
+
+
+class Run(Protocol):
+    """Where a stage leaves what it makes; :class:`rxt_mrl.runs.RunDir` is one."""
+
+    @property
+    def path(self) -> Path:
+        """The run's directory."""
+        ...
+
+    def checkpoint_dir(self, stage: str) -> Path:
+        """The directory of a stage's checkpoints, existing."""
+        ...
+
+    def metrics(self, values: Mapping[str, float], step: int, section: str) -> None:
+        """Log one step."""
+        ...
+
+
+class Interruption:
+    """Whether Ctrl-C was pressed."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Turn the first Ctrl-C into a request, so that the update under way ends; the second one acts at once.
+
+    Outside the main thread, where signals cannot be handled, nothing is changed.
+    """
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: Any) -> None:
+        interruption.requested = True
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield interruption
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+class StageControl(TrainerCallback, ExportableState):
+    """Freezes components, ends the stage when its time is up, and saves and ends it when it is interrupted.
+
+    The seconds used are part of the checkpoint, so that a resumed stage has what was left.
+    """
+
+    def __init__(self, interruption: Interruption) -> None:
+        self.trainer: StageTrainer | None = None
+        self.interruption = interruption
+        self.seconds = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        seconds = self.seconds if self.trainer is None else self.trainer.budget.seconds
+        return {"args": {}, "attributes": {"seconds": seconds}}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the clock where a checkpoint stopped it."""
+        assert self.trainer is not None
+        kept = (state.stateful_callbacks or {}).get(type(self).__name__, {})
+        seconds = kept.get("attributes", {}).get("seconds", 0.0)
+        self.trainer.budget.start(used=seconds if state.global_step else 0.0)
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Freeze and unfreeze."""
+        assert self.trainer is not None
+        self.trainer.apply_freezing(state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Stop when the time is up, or when asked to."""
+        assert self.trainer is not None
+        if self.trainer.budget.out_of_time:
+            control.should_training_stop = True
+            control.should_log = True
+        if self.interruption.requested:
+            control.should_training_stop = True
+            control.should_save = True
+
+
+class MetricsLog(TrainerCallback):
+    """Writes a line to the run every few updates; keeps the last one as ``latest``."""
+
+    def __init__(self, run: Run | None, section: str) -> None:
+        self.trainer: StageTrainer | None = None
+        self.latest: dict[str, float] = {}
+        self._run = run
+        self._section = section
+        self._mark = (0.0, 0)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start measuring speed."""
+        self._mark = (time.monotonic(), state.global_step)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Log the means since the last line, the gradient norm, the learning rate and the speed."""
+        assert self.trainer is not None
+        if not logs or "learning_rate" not in logs:
+            return
+        now = (time.monotonic(), state.global_step)
+        values = self.trainer.pop_means()
+        values["learning_rate"] = logs["learning_rate"]
+        values["grad_norm"] = logs.get("grad_norm", 0.0)
+        values["updates_per_second"] = (now[1] - self._mark[1]) / max(now[0] - self._mark[0], 1e-9)
+        self._mark = now
+        self.latest = values
+        if self._run is not None:
+            self._run.metrics(values, state.global_step, self._section)
+
+
+class ProgressBar(TrainerCallback):
+    """A rich progress bar with the latest loss and accuracy."""
+
+    def __init__(self, title: str, log: MetricsLog, updates: int) -> None:
+        self._log = log
+        self._updates = updates
+        self._title = title
+        self._progress: Progress | None = None
+        self._task: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Show the bar."""
+        self._progress = Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            refresh_per_second=2,
+        )
+        self._task = self._progress.add_task(self._title, total=self._updates, completed=state.global_step, note="")
+        self._progress.start()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Move the bar."""
+        assert self._progress is not None
+        note = "  ".join(
+            f"{name} {self._log.latest[name]:.3f}"
+            for name in ("loss", "accuracy", "mlm_accuracy", "cosine")
+            if name in self._log.latest
+        )
+        self._progress.update(self._task, completed=state.global_step, note=note)
+
+    def close(self) -> None:
+        """Leave the bar as it is; also after an error."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

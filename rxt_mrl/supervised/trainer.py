@@ -1,0 +1,196 @@
+"""``transformers.Trainer`` for our stages: our batches, our learning rates, a guard against NaN, little overhead.
+
+What the Trainer gives: mixed precision, gradient accumulation, data-parallel training, checkpoints with optimiser and
+random state, callbacks. What is ours: batches keyed by (seed, number), parameter groups by component, schedules that
+may follow a time budget, sums that are logged as means over tokens, and :class:`NonFiniteError`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainingArguments
+
+from ..contracts import Unfreeze
+from .batches import BatchData, BatchSampler, whole
+from .config import OptimizerSettings
+from .objectives import StageModel
+from .parameters import component_of, freeze_to, parameter_groups, trained_components
+from .schedule import Budget, rate_factor
+
+_WEIGHTS = "model.safetensors"
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or a gradient is NaN or infinite. The message names it, the update and the dump of the batch."""
+
+
+class StageTrainer(Trainer):
+    """Trains a :class:`~rxt_mrl.supervised.objectives.StageModel`.
+
+    Args:
+        model: the stage's model.
+        args: Trainer settings.
+        data: makes batches of plans.
+        sampler: plans the batches.
+        optimizer_settings: AdamW and schedule.
+        budget: updates and seconds.
+        unfreeze: gradual unfreezing; empty: what ``model.trained()`` says.
+        dump_dir: where the batch goes that led to NaN; None: it is not written.
+    """
+
+    def __init__(
+        self,
+        model: StageModel,
+        args: TrainingArguments,
+        *,
+        data: BatchData,
+        sampler: BatchSampler,
+        optimizer_settings: OptimizerSettings,
+        budget: Budget,
+        unfreeze: tuple[Unfreeze, ...] = (),
+        dump_dir: Path | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(model=model, args=args, train_dataset=data, **options)
+        self.stage_model = model
+        self.budget = budget
+        self._data = data
+        self._sampler = sampler
+        self._optimizer_settings = optimizer_settings
+        self._unfreeze = unfreeze
+        self._dump_dir = dump_dir
+        self._sums: dict[str, list[Tensor]] = {}
+        self._last_inputs: dict[str, Any] = {}
+        self._last_loss: Tensor | None = None
+        self._trained_now: tuple[str, ...] | None = None
+
+    # --- data ---
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Our batches; under DDP every process takes every n-th of them."""
+        loader = DataLoader(self._data, batch_sampler=self._sampler, collate_fn=whole)
+        return self.accelerator.prepare(loader)
+
+    # --- optimiser ---
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with a group per component; frozen components keep their group."""
+        if self.optimizer is None:
+            by_component: dict[str, list[nn.Parameter]] = defaultdict(list)
+            for parameter, component in component_of(self.stage_model.rxt).items():
+                by_component[component].append(parameter)
+            for name, module in self.stage_model.extra_modules().items():
+                by_component[name].extend(module.parameters())
+            settings = self._optimizer_settings
+            groups = parameter_groups(
+                by_component, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+            )
+            self.optimizer = torch.optim.AdamW(groups, betas=settings.betas, eps=settings.epsilon, fused=True)
+        self.apply_freezing(0)
+        return self.optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """One factor per group: the schedule times the scale that its component has at that update."""
+        if self.lr_scheduler is None:
+            optimizer = optimizer or self.create_optimizer()
+            settings, budget = self._optimizer_settings, self.budget
+
+            def factor_of(component: str) -> Any:
+                def factor(update: int) -> float:
+                    trained = self._trained(update)
+                    scale = 1.0 if trained is None else trained.get(component, 0.0)
+                    return scale * rate_factor(settings, update, budget.share(update))
+
+                return factor
+
+            factors = [factor_of(group["component"]) for group in optimizer.param_groups]
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factors)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def _trained(self, update: int) -> dict[str, float] | None:
+        return trained_components(self._unfreeze, update) if self._unfreeze else self.stage_model.trained()
+
+    def apply_freezing(self, update: int) -> None:
+        """Freeze and unfreeze for an update, if anything changes with it."""
+        trained = self._trained(update)
+        now = None if trained is None else tuple(sorted(name for name, scale in trained.items() if scale > 0))
+        if update == 0 or now != self._trained_now:
+            assert self.optimizer is not None
+            freeze_to(self.optimizer.param_groups, trained)
+            self._trained_now = now
+
+    # --- a step ---
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The stage's loss; its sums are kept for the log (added up on the device, read when logged)."""
+        output = model(**inputs)
+        self._last_inputs, self._last_loss = inputs, output["loss"].detach()
+        for name, (total, count) in output["sums"].items():
+            kept = self._sums.get(name)
+            self._sums[name] = [total, count] if kept is None else [kept[0] + total, kept[1] + count]
+        return (output["loss"], output) if return_outputs else output["loss"]
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm)
+        # With a loss scaler (float16) infinite gradients are part of the game: there the loss alone is judged.
+        judged = norm if self.accelerator.scaler is None else self._last_loss
+        if judged is not None and not math.isfinite(float(judged)):
+            raise NonFiniteError(self._explain())
+        return norm
+
+    def _explain(self) -> str:
+        update = self.state.global_step + 1
+        if self._last_loss is not None and not math.isfinite(float(self._last_loss)):
+            what = f"the loss is {float(self._last_loss)}"
+        else:
+            bad = [
+                name
+                for name, parameter in self.stage_model.named_parameters()
+                if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all())
+            ]
+            what = f"the gradient of {bad[0]} is not finite" if bad else "the gradient norm is not finite"
+        if self._dump_dir is None:
+            return f"update {update}: {what}; nothing was updated"
+        self._dump_dir.mkdir(parents=True, exist_ok=True)
+        path = self._dump_dir / f"nonfinite-update-{update}.pt"
+        inputs = {name: value.cpu() for name, value in self._last_inputs.items()}
+        torch.save({"inputs": inputs, "model": self.stage_model.state_dict()}, path)
+        return f"update {update}: {what}; nothing was updated, the batch and the weights are in {path}"
+
+    # --- log ---
+
+    def pop_means(self) -> dict[str, float]:
+        """Means of the sums since the last call; ``ppl`` beside ``loss`` where the loss is one of tokens."""
+        means = {name: (total / count.clamp(min=1e-9)).item() for name, (total, count) in self._sums.items()}
+        self._sums = {}
+        if "loss" in means and "accuracy" in means:
+            means["ppl"] = math.exp(min(means["loss"], 20.0))
+        return means
+
+    # --- checkpoints ---
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir or ".")
+            folder.mkdir(parents=True, exist_ok=True)
+            save_model(self.stage_model, str(folder / _WEIGHTS))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        load_model(self.stage_model, str(Path(resume_from_checkpoint) / _WEIGHTS))
