@@ -49,7 +49,7 @@ class EpisodeBatch:
         self._arrays |= {
             "asks": np.fromiter(asks, dtype=object, count=told_at.size).reshape(told_at.shape),
             "distance": np.where(told_at < 0, told_at, np.arange(turns) - told_at),
-            "query_length": self._arrays["query_mask"].sum(-1),
+            "query_length": self._arrays["query_mask"].sum(-1, dtype=np.int32),
             "ids": np.zeros((len(episodes), turns, width), dtype=np.int64),
             "mask": np.zeros((len(episodes), turns, width), dtype=np.bool_),
             "answer": np.zeros((len(episodes), turns, width), dtype=np.bool_),
@@ -87,28 +87,27 @@ class EpisodeBatch:
 
     def asked(self, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Facts asked in interaction ``turn``: tuples of ``Ask`` ``(rows,)`` and retention distances ``(rows,)``."""
-        return self._at("asks", turn).copy(), self._at("distance", turn).copy()
+        return self._at("asks", turn), self._at("distance", turn)
 
     def write(self, turn: np.ndarray, answer: TokenArray) -> None:
         """Complete interaction ``turn`` ``(rows,)`` of every row with an answer, which makes it the rows' step.
 
-        The same as :func:`rxt_mrl.dialogues.join`, into arrays that are there already.
+        The same as :func:`rxt_mrl.dialogues.join`, in a third of its time.
         """
         query_ids = self._at("query_ids", turn)
         query_length = self._at("query_length", turn)[:, None]
-        position = np.arange(self._arrays["ids"].shape[-1])
-        mask = position < query_length + answer["mask"].sum(1, keepdims=True, dtype=np.int64)
+        position = np.arange(self._arrays["ids"].shape[-1], dtype=np.int32)
+        mask = position < query_length + answer["mask"].sum(1, keepdims=True, dtype=np.int32)
         ids = np.zeros(mask.shape, dtype=np.int64)
         ids[:, : query_ids.shape[1]] = query_ids
         np.put_along_axis(ids, query_length + np.arange(answer["ids"].shape[1]), answer["ids"], axis=1)
-        where = (slice(None), turn[0]) if (turn == turn[0]).all() else (self._rows, turn)
-        self._arrays["ids"][where], self._arrays["mask"][where] = ids, mask
-        self._arrays["answer"][where] = mask & (position >= query_length)
+        for name, array in (("ids", ids), ("mask", mask), ("answer", mask & (position >= query_length))):
+            self._arrays[name][self._rows, turn] = array
         self.step = turn.copy()
 
     def written(self, turn: np.ndarray) -> Written:
         """Interaction ``turn`` ``(rows,)`` as it went to memory, new arrays."""
-        ids, mask, answer = (self._at(name, turn).copy() for name in ("ids", "mask", "answer"))
+        ids, mask, answer = (self._at(name, turn) for name in ("ids", "mask", "answer"))
         return {"ids": ids, "mask": mask.view(np.int8), "answer_mask": answer.view(np.int8)}
 
     def history(
@@ -125,13 +124,11 @@ class EpisodeBatch:
         return tuple(self._texts[:step])
 
     def _tokens(self, kind: str, turn: np.ndarray) -> TokenArray:
-        ids, mask = self._at(f"{kind}_ids", turn).copy(), self._at(f"{kind}_mask", turn).copy()
-        return {"ids": ids, "mask": mask.view(np.int8)}
+        return {"ids": self._at(f"{kind}_ids", turn), "mask": self._at(f"{kind}_mask", turn).view(np.int8)}
 
     def _at(self, name: str, turn: np.ndarray) -> np.ndarray:
-        """Each row's entry at its turn; a view where all rows are at the same one, which is the rule."""
-        array = self._arrays[name]
-        return array[:, turn[0]] if (turn == turn[0]).all() else array[self._rows, turn]
+        """Each row's entry at its turn, a new array."""
+        return self._arrays[name][self._rows, turn]
 
 
 class Shuffler:
