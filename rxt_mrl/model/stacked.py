@@ -41,7 +41,7 @@ class LayerLinear(nn.Module):
             norm: an RMS norm to apply to the inputs. It is applied to weights and outputs, which is the same and
                 saves two passes over the (wider) inputs; only for maps without bias.
         """
-        weight = self.weight
+        weight: Tensor = self.weight
         if isinstance(norm, LayerRMSNorm):
             assert self.bias is None
             scale, weight = inverse_rms(x), weight * norm.weight.unsqueeze(1)
