@@ -118,7 +118,9 @@ def to_dataset(dialogues: Iterable[Dialogue], *, asks: bool = True) -> Dataset:
     """Dialogues as a ``datasets.Dataset`` with explicit column types."""
     from datasets import Dataset
 
-    return Dataset.from_list([to_row(dialogue, asks=asks) for dialogue in dialogues], features=features(asks=asks))
+    rows = [to_row(dialogue, asks=asks) for dialogue in dialogues]
+    columns = {name: [row[name] for row in rows] for name in ("query", "answer", "interactions")}
+    return Dataset.from_dict(columns, features=features(asks=asks))
 
 
 def from_dataset(rows: Iterable[Mapping[str, Any]], *, name: str = "dataset") -> list[Dialogue]:

@@ -85,7 +85,7 @@ class StoryworldConfig(Settings):
     later_share: float = Field(default=0.5, ge=0, le=1)
     """Probability of asking for a fact told after the first interaction, where both kinds are there."""
     reask: bool = True
-    """Whether a fact may be asked again while others of the dialogue have never been asked (never twice running).
+    """Whether a fact may be asked again while others have never been asked (never twice running).
     Without it, ``later_share`` gives way to facts that have not been asked."""
     retell: int = Field(default=0, ge=0)
     """How many of its facts the answer to a story repeats."""

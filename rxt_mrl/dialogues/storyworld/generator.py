@@ -83,14 +83,18 @@ class Narrator:
         self.config = plot.config
 
     def pick(self, options: tuple[str, ...]) -> str:
-        """One of the first ``phrasings`` options."""
-        return options[self.plot.below(min(len(options), self.config.phrasings))]
+        """One of the options."""
+        return options[int(self.plot.rng.random() * len(options))]
+
+    def frame(self, options: tuple[str, ...]) -> str:
+        """One of the first ``phrasings`` options; slots have been cut to them already."""
+        return self.pick(options[: self.config.phrasings])
 
     def sentence(self, template: str, fact: Fact, value: str, prefix: str = "") -> str:
         """A slot's template with its character and value; ``prefix`` stands before a sentence that begins with {S}."""
-        subject = f"the {self.plot.roles[fact.subject]}"
-        start = f"{prefix}{subject}" if prefix else f"T{subject[1:]}"
-        return template.format(s=subject, S=start, n=fact.slot.noun(value))
+        role = self.plot.roles[fact.subject]
+        start = f"{prefix}the {role}" if prefix else f"The {role}"
+        return template.format(s=f"the {role}", S=start, n=fact.slot.noun(value))
 
     # --- statements ----------------------------------------------------------------------------------------------
 
@@ -107,7 +111,7 @@ class Narrator:
             if subject not in known:
                 role = self.plot.roles[subject]
                 who = f"{article(role)} {role}"
-                also = "There was also {r}." if known else self.pick(OPENINGS)
+                also = "There was also {r}." if known else self.frame(OPENINGS)
                 known.add(subject)
                 if item.fact.slot.name == "name" and item.denied is None:
                     sentences.append(also.format(r=f"{who} named {item.said}"))
@@ -120,7 +124,7 @@ class Narrator:
         """A fact, told or changed."""
         slot = told.fact.slot
         if told.change is None:
-            text = self.sentence(self.pick(slot.tells), told.fact, told.said, prefix)
+            text = self.sentence(self.pick(slot.says)[0], told.fact, told.said, prefix)
         elif slot.numeric:
             assert told.change >= 0
             text = self.sentence(slot.changes[told.change], told.fact, told.said)
@@ -131,8 +135,8 @@ class Narrator:
     def thanks(self, facts: list[Fact]) -> str:
         """The answer to a told story: acknowledged, and a few of its facts repeated."""
         count = min(self.config.retell, len(facts))
-        again = [self.sentence(self.pick(fact.slot.answers), fact, fact.value) for fact in facts[:count]]
-        return " ".join([self.pick(THANKS), *again])
+        again = [self.sentence(self.pick(fact.slot.says)[0], fact, fact.value) for fact in facts[:count]]
+        return " ".join([self.frame(THANKS), *again])
 
     # --- questions -----------------------------------------------------------------------------------------------
 
@@ -145,28 +149,25 @@ class Narrator:
         if question.kind == "compare":
             asked, answer, _ = COMPARISONS[slot.name][int(question.other)]
             return asked, self.sentence(answer, fact, fact.value)
-        if question.kind == "hop":
-            who = self.sentence(slot.who, fact, fact.value)
-            name = self.plot.facts[fact.subject, "name"]
-            answer = self.sentence(self.pick(name.slot.answers), name, name.value)
-            return f"What was the name of the person {who[0].lower()}{who[1:]}", answer
+        wording = self.pick(slot.says)
+        told = self.sentence(wording[0], fact, fact.value)
         if question.kind == "check":
-            asked = self.sentence(slot.check, fact, question.other)
-            told = self.sentence(self.pick(slot.answers), fact, fact.value)
             reply = "Yes" if question.other == fact.value else "No"
-            return asked, f"{reply}, {told[0].lower()}{told[1:]}"
+            return self.sentence(slot.check, fact, question.other), f"{reply}, {told[0].lower()}{told[1:]}"
+        if question.kind == "who":
+            return self.sentence(slot.who, fact, fact.value), told
+        if question.kind == "hop":
+            name = self.plot.facts[fact.subject, "name"]
+            who = self.sentence(slot.who, fact, fact.value)
+            asked = f"What was the name of the person {who[0].lower()}{who[1:]}"
+            return asked, self.sentence(self.pick(name.slot.says)[0], name, name.value)
+        asked = self.sentence(wording[1], fact, fact.value)
         if question.kind == "before":
-            asked = self.sentence(self.pick(slot.asks), fact, fact.value)
-            return f"{asked[:-1]} at first?", self._at_first(question)
-        template = slot.who if question.kind == "who" else self.pick(slot.asks)
-        asked = self.sentence(template, fact, fact.value)
-        if fact.past and question.kind == "recall" and self.plot.chance(0.5):
-            asked = f"{asked[:-1]} in the end?"
-        return asked, self.sentence(self.pick(slot.answers), fact, fact.value)
-
-    def _at_first(self, question: Question) -> str:
-        answer = self.sentence(self.pick(question.fact.slot.answers), question.fact, question.ask.value)
-        return f"At first {answer[0].lower()}{answer[1:]}"
+            told = self.sentence(wording[0], fact, question.ask.value)
+            return f"At first, {asked[0].lower()}{asked[1:]}", f"At first {told[0].lower()}{told[1:]}"
+        if fact.past and self.plot.chance(0.5):
+            asked = f"In the end, {asked[0].lower()}{asked[1:]}"
+        return asked, told
 
     # --- dialogues -----------------------------------------------------------------------------------------------
 
@@ -176,7 +177,7 @@ class Narrator:
         opening = self.config.opening
         if opening == "requested" or (opening == "both" and self.plot.rng.random() < 0.5):
             role = self.plot.roles[0]
-            return self.pick(REQUESTS).format(r=f"{article(role)} {role}"), text
+            return self.frame(REQUESTS).format(r=f"{article(role)} {role}"), text
         return text, self.thanks(list(self.plot.facts.values()))
 
     def follow_up(self, turn: int, *, first_only: bool = False, later_only: bool = False) -> Interaction:
@@ -184,16 +185,16 @@ class Narrator:
         parts: list[str] = []
         told: Told | None = None
         if self.plot.chance(self.config.filler_rate):
-            parts.append(FILLERS[self.plot.below(len(FILLERS))])
+            parts.append(self.pick(FILLERS))
         if not first_only and (turn == 1 or self.plot.chance(self.config.tell_rate)):
             told = self.plot.tell_more(turn)
             if told is not None:
-                parts.append(self.statement(told, self.pick(CONNECTIVES)))
+                parts.append(self.statement(told, self.frame(CONNECTIVES)))
         question = self.plot.ask(turn, told, first_only=first_only, later_only=later_only)
         assert question is not None, "the first story has at least two facts, so one is left to ask for"
         asked, answer = self.question(question)
         if first_only and self.config.phrasings > 1 and self.plot.rng.random() < 0.5:
-            parts.append(self.pick(RETURNS))
+            parts.append(self.frame(RETURNS))
         return Interaction(" ".join([*parts, asked]), answer, (question.ask,))
 
     def multi_step(self) -> list[Interaction]:
@@ -219,4 +220,4 @@ class Narrator:
         before = len(self.plot.facts)
         text = self.story(turn, max(2, self.config.first_facts // 2), characters=1)
         facts = list(self.plot.facts.values())[before:]
-        return Interaction(f"{self.pick(SWITCHES)} {text}", self.thanks(facts))
+        return Interaction(f"{self.frame(SWITCHES)} {text}", self.thanks(facts))

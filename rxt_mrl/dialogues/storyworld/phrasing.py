@@ -2,12 +2,12 @@
 
 In a template ``{s}`` is the character ("the boy"), ``{S}`` the same at the start of a sentence, and ``{n}`` the value
 with the article that the slot wants ("a dog", "the lake", "red"). The first phrasings of each list are the plain
-ones; a level uses the first few of each. A sentence holds nothing from which another fact could be guessed.
+ones; a level uses the first few of each. A question is answered in its own words. A sentence holds nothing from which another fact could be guessed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .vocabulary import article
@@ -21,9 +21,7 @@ class Slot:
         name: ``"pet"``.
         family: whose words are its values.
         form: the article in front of a value.
-        tells: statements that tell the fact.
-        asks: questions for it.
-        answers: statements that answer them.
+        says: pairs of a statement that tells the fact and a question that it answers, worded alike.
         check: a question to be answered with yes or no.
         who: a question for the character; empty for facts of the whole story.
         changes: statements that put a new value in the place of the old one; empty: it never changes.
@@ -34,14 +32,20 @@ class Slot:
     name: str
     family: str
     form: Literal["", "a", "the"]
-    tells: tuple[str, ...]
-    asks: tuple[str, ...]
-    answers: tuple[str, ...]
+    says: tuple[tuple[str, str], ...]
     check: str
     who: str = ""
     changes: tuple[str, ...] = ()
     start: int = 0
     scope: Literal["character", "story"] = "character"
+
+    def simplified(self, phrasings: int) -> Slot:
+        """The slot with its first ``phrasings`` phrasings only (numbers keep both ways of changing)."""
+        return replace(
+            self,
+            says=self.says[:phrasings],
+            changes=self.changes if self.numeric else self.changes[:phrasings],
+        )
 
     @property
     def numeric(self) -> bool:
@@ -60,14 +64,12 @@ SLOTS: tuple[Slot, ...] = (
         "name",
         "people",
         "",
-        tells=("{S} was named {n}.", "{S}'s name was {n}.", "The name of {s} was {n}.", "People called {s} {n}."),
-        asks=(
-            "What was {s}'s name?",
-            "What was the name of {s}?",
-            "How was {s} named?",
-            "What did people call {s}?",
+        says=(
+            ("{S}'s name was {n}.", "What was {s}'s name?"),
+            ("The name of {s} was {n}.", "What was the name of {s}?"),
+            ("{S} was named {n}.", "How was {s} named?"),
+            ("People called {s} {n}.", "What did people call {s}?"),
         ),
-        answers=("{S}'s name was {n}.", "{S} was named {n}.", "The name of {s} was {n}."),
         check="Was {s} named {n}?",
         who="Who was named {n}?",
     ),
@@ -75,14 +77,12 @@ SLOTS: tuple[Slot, ...] = (
         "pet",
         "animals",
         "a",
-        tells=("{S} had {n}.", "{S}'s pet was {n}.", "{S} kept {n}.", "At home {s} took care of {n}."),
-        asks=(
-            "What pet did {s} have?",
-            "What was {s}'s pet?",
-            "Which animal did {s} keep?",
-            "Which animal did {s} take care of at home?",
+        says=(
+            ("{S} had {n}.", "What pet did {s} have?"),
+            ("{S}'s pet was {n}.", "What was {s}'s pet?"),
+            ("{S} kept {n}.", "Which animal did {s} keep?"),
+            ("At home {s} took care of {n}.", "Which animal did {s} take care of at home?"),
         ),
-        answers=("{S} had {n}.", "{S}'s pet was {n}.", "{S} kept {n}."),
         check="Was {s}'s pet {n}?",
         who="Whose pet was {n}?",
         changes=("Then {s} gave the pet away and got {n}.", "After that {s}'s new pet was {n}."),
@@ -91,19 +91,12 @@ SLOTS: tuple[Slot, ...] = (
         "pet_name",
         "pet_names",
         "",
-        tells=(
-            "{S}'s pet was called {n}.",
-            "{S} called the pet {n}.",
-            "The name of {s}'s pet was {n}.",
-            "{S} gave the pet the name {n}.",
+        says=(
+            ("{S}'s pet was called {n}.", "How was {s}'s pet called?"),
+            ("{S} called the pet {n}.", "What did {s} call the pet?"),
+            ("The name of {s}'s pet was {n}.", "What was the name of {s}'s pet?"),
+            ("{S} gave the pet the name {n}.", "Which name did {s} give the pet?"),
         ),
-        asks=(
-            "What was {s}'s pet called?",
-            "What did {s} call the pet?",
-            "What was the name of {s}'s pet?",
-            "Which name did {s} give the pet?",
-        ),
-        answers=("{S}'s pet was called {n}.", "{S} called the pet {n}.", "The name of {s}'s pet was {n}."),
         check="Was {s}'s pet called {n}?",
         who="Whose pet was called {n}?",
     ),
@@ -111,19 +104,12 @@ SLOTS: tuple[Slot, ...] = (
         "toy",
         "things",
         "a",
-        tells=(
-            "{S} played with {n}.",
-            "{S}'s toy was {n}.",
-            "{S} had {n} to play with.",
-            "All day {s} played with {n}.",
+        says=(
+            ("{S} played with {n}.", "What did {s} play with?"),
+            ("{S}'s toy was {n}.", "What was {s}'s toy?"),
+            ("{S} got {n} to play with.", "What did {s} get to play with?"),
+            ("All day {s} played with {n}.", "What did {s} play with all day?"),
         ),
-        asks=(
-            "What did {s} play with?",
-            "What was {s}'s toy?",
-            "Which toy did {s} have?",
-            "What did {s} have to play with all day?",
-        ),
-        answers=("{S} played with {n}.", "{S}'s toy was {n}.", "{S} had {n} to play with."),
         check="Did {s} play with {n}?",
         who="Who played with {n}?",
         changes=("Then {s} played with {n} instead.", "After that {s}'s new toy was {n}."),
@@ -132,19 +118,12 @@ SLOTS: tuple[Slot, ...] = (
         "colour",
         "colours",
         "",
-        tells=(
-            "The toy of {s} was {n}.",
-            "{S}'s toy had the colour {n}.",
-            "The colour of {s}'s toy was {n}.",
-            "{S}'s toy was painted {n}.",
+        says=(
+            ("{S}'s toy was {n}.", "What colour was {s}'s toy?"),
+            ("The colour of {s}'s toy was {n}.", "What was the colour of {s}'s toy?"),
+            ("{S}'s toy had the colour {n}.", "Which colour did {s}'s toy have?"),
+            ("{S}'s toy was painted {n}.", "How was {s}'s toy painted?"),
         ),
-        asks=(
-            "What colour was {s}'s toy?",
-            "Which colour did {s}'s toy have?",
-            "What was the colour of {s}'s toy?",
-            "How was {s}'s toy painted?",
-        ),
-        answers=("The toy of {s} was {n}.", "{S}'s toy was {n}.", "The colour of {s}'s toy was {n}."),
         check="Was {s}'s toy {n}?",
         who="Whose toy was {n}?",
         changes=("Then {s} painted the toy {n}.", "After that {s}'s toy was {n}."),
@@ -153,14 +132,12 @@ SLOTS: tuple[Slot, ...] = (
         "place",
         "places",
         "the",
-        tells=("{S} went to {n}.", "{S} walked to {n}.", "{S} visited {n}.", "That morning {s} ran to {n}."),
-        asks=(
-            "Where did {s} go?",
-            "Where did {s} walk to?",
-            "Which place did {s} visit?",
-            "To what place did {s} run?",
+        says=(
+            ("{S} went to {n}.", "Where did {s} go?"),
+            ("{S} walked to {n}.", "Where did {s} walk to?"),
+            ("{S} visited {n}.", "Which place did {s} visit?"),
+            ("That morning {s} ran to {n}.", "To what place did {s} run that morning?"),
         ),
-        answers=("{S} went to {n}.", "{S} walked to {n}.", "{S} visited {n}."),
         check="Did {s} go to {n}?",
         who="Who went to {n}?",
         changes=("Then {s} left and went to {n}.", "After that {s} was at {n}."),
@@ -169,14 +146,12 @@ SLOTS: tuple[Slot, ...] = (
         "food",
         "foods",
         "",
-        tells=("{S} ate {n}.", "{S} had {n} to eat.", "The lunch of {s} was {n}.", "At noon {s} ate some {n}."),
-        asks=(
-            "What did {s} eat?",
-            "What did {s} have to eat?",
-            "What was {s}'s lunch?",
-            "What was eaten by {s} at noon?",
+        says=(
+            ("{S} ate {n}.", "What did {s} eat?"),
+            ("{S} had {n} to eat.", "What did {s} have to eat?"),
+            ("The lunch of {s} was {n}.", "What was the lunch of {s}?"),
+            ("At noon {s} ate some {n}.", "What did {s} eat at noon?"),
         ),
-        answers=("{S} ate {n}.", "{S} had {n} to eat.", "The lunch of {s} was {n}."),
         check="Did {s} eat {n}?",
         who="Who ate {n}?",
     ),
@@ -184,9 +159,12 @@ SLOTS: tuple[Slot, ...] = (
         "feeling",
         "feelings",
         "",
-        tells=("{S} felt {n}.", "{S} was {n}.", "{S} was feeling {n}.", "In the morning {s} felt very {n}."),
-        asks=("How did {s} feel?", "How was {s}?", "How was {s} feeling?", "What kind of feeling did {s} have?"),
-        answers=("{S} felt {n}.", "{S} was {n}.", "{S} was feeling {n}."),
+        says=(
+            ("{S} felt {n}.", "How did {s} feel?"),
+            ("{S} was {n}.", "How was {s}?"),
+            ("{S} was feeling {n}.", "How was {s} feeling?"),
+            ("That morning {s} felt very {n}.", "How did {s} feel that morning?"),
+        ),
         check="Did {s} feel {n}?",
         who="Who felt {n}?",
         changes=("Then {s} felt {n}.", "After that {s} was {n}."),
@@ -195,9 +173,12 @@ SLOTS: tuple[Slot, ...] = (
         "weather",
         "weather",
         "",
-        tells=("The day was {n}.", "The weather was {n}.", "It was a day with {n} weather.", "Outside it was {n}."),
-        asks=("How was the day?", "How was the weather?", "What kind of weather was it?", "How was it outside?"),
-        answers=("The day was {n}.", "The weather was {n}.", "Outside it was {n}."),
+        says=(
+            ("The day was {n}.", "How was the day?"),
+            ("The weather was {n}.", "How was the weather?"),
+            ("Outside it was {n}.", "How was it outside?"),
+            ("The sky and the air were {n}.", "How were the sky and the air?"),
+        ),
         check="Was the weather {n}?",
         changes=("Then the weather changed and the day was {n}.", "After that the weather was {n}."),
         scope="story",
@@ -206,19 +187,12 @@ SLOTS: tuple[Slot, ...] = (
         "dream",
         "jobs",
         "a",
-        tells=(
-            "{S} wanted to be {n}.",
-            "{S} hoped to become {n}.",
-            "{S}'s dream was to be {n}.",
-            "Some day {s} would like to work as {n}.",
+        says=(
+            ("{S} wanted to be {n}.", "What did {s} want to be?"),
+            ("{S} hoped to become {n}.", "What did {s} hope to become?"),
+            ("{S}'s dream was to be {n}.", "What was {s}'s dream?"),
+            ("{S} would like to work as {n}.", "As what would {s} like to work?"),
         ),
-        asks=(
-            "What did {s} want to be?",
-            "What did {s} hope to become?",
-            "What was {s}'s dream?",
-            "As what would {s} like to work some day?",
-        ),
-        answers=("{S} wanted to be {n}.", "{S} hoped to become {n}.", "{S}'s dream was to be {n}."),
         check="Did {s} want to be {n}?",
         who="Who wanted to be {n}?",
         changes=("Then {s} changed plans and wanted to be {n}.", "After that {s}'s dream was to be {n}."),
@@ -227,14 +201,12 @@ SLOTS: tuple[Slot, ...] = (
         "vehicle",
         "vehicles",
         "",
-        tells=("{S} came by {n}.", "{S} travelled by {n}.", "{S} took a trip by {n}.", "On the trip {s} moved by {n}."),
-        asks=(
-            "How did {s} come?",
-            "How did {s} travel?",
-            "What did {s} take for the trip?",
-            "By what did {s} move on the trip?",
+        says=(
+            ("{S} came by {n}.", "How did {s} come?"),
+            ("{S} travelled by {n}.", "How did {s} travel?"),
+            ("{S} took a trip by {n}.", "How did {s} take a trip?"),
+            ("On the way {s} moved by {n}.", "By what did {s} move on the way?"),
         ),
-        answers=("{S} came by {n}.", "{S} travelled by {n}.", "{S} took a trip by {n}."),
         check="Did {s} come by {n}?",
         who="Who came by {n}?",
         changes=("Then {s} went on by {n}.", "After that {s} travelled by {n}."),
@@ -243,14 +215,12 @@ SLOTS: tuple[Slot, ...] = (
         "clothes",
         "clothes",
         "a",
-        tells=("{S} wore {n}.", "{S} put on {n}.", "{S} was dressed in {n}.", "That day {s} was wearing {n}."),
-        asks=(
-            "What did {s} wear?",
-            "What did {s} put on?",
-            "What was {s} dressed in?",
-            "What was {s} wearing that day?",
+        says=(
+            ("{S} wore {n}.", "What did {s} wear?"),
+            ("{S} put on {n}.", "What did {s} put on?"),
+            ("{S} was dressed in {n}.", "What was {s} dressed in?"),
+            ("That day {s} was wearing {n}.", "What was {s} wearing that day?"),
         ),
-        answers=("{S} wore {n}.", "{S} put on {n}.", "{S} was dressed in {n}."),
         check="Did {s} wear {n}?",
         who="Who wore {n}?",
         changes=("Then {s} changed and wore {n}.", "After that {s} put on {n}."),
@@ -259,14 +229,12 @@ SLOTS: tuple[Slot, ...] = (
         "found",
         "things",
         "a",
-        tells=("{S} found {n}.", "{S} picked up {n}.", "On the ground {s} found {n}.", "{S} came upon {n}."),
-        asks=(
-            "What did {s} find?",
-            "What did {s} pick up?",
-            "What was it that {s} found on the ground?",
-            "What did {s} come upon?",
+        says=(
+            ("{S} found {n}.", "What did {s} find?"),
+            ("{S} picked up {n}.", "What did {s} pick up?"),
+            ("On the ground {s} found {n}.", "What did {s} find on the ground?"),
+            ("{S} came upon {n}.", "What did {s} come upon?"),
         ),
-        answers=("{S} found {n}.", "{S} picked up {n}.", "On the ground {s} found {n}."),
         check="Did {s} find {n}?",
         who="Who found {n}?",
         start=20,
@@ -275,19 +243,12 @@ SLOTS: tuple[Slot, ...] = (
         "friend",
         "people",
         "",
-        tells=(
-            "{S}'s friend was {n}.",
-            "{S} had a friend named {n}.",
-            "The best friend of {s} was {n}.",
-            "{S} was friends with {n}.",
+        says=(
+            ("{S}'s friend was {n}.", "Who was {s}'s friend?"),
+            ("{S} had a friend named {n}.", "What was the friend of {s} named?"),
+            ("The best friend of {s} was {n}.", "Who was the best friend of {s}?"),
+            ("{S} was friends with {n}.", "Who was {s} friends with?"),
         ),
-        asks=(
-            "Who was {s}'s friend?",
-            "What was the name of {s}'s friend?",
-            "Who was the best friend of {s}?",
-            "Who was {s} friends with?",
-        ),
-        answers=("{S}'s friend was {n}.", "{S} had a friend named {n}.", "The best friend of {s} was {n}."),
         check="Was {n} the friend of {s}?",
         who="Whose friend was {n}?",
         start=20,
@@ -296,14 +257,12 @@ SLOTS: tuple[Slot, ...] = (
         "wild",
         "animals",
         "a",
-        tells=("{S} saw {n}.", "{S} met {n}.", "On the way {s} saw {n}.", "Behind a tree {s} spotted {n}."),
-        asks=(
-            "What animal did {s} see?",
-            "What animal did {s} meet?",
-            "Which animal was on {s}'s way?",
-            "Which animal did {s} spot behind a tree?",
+        says=(
+            ("{S} saw {n}.", "What animal did {s} see?"),
+            ("{S} met {n}.", "What animal did {s} meet?"),
+            ("On the way {s} saw {n}.", "Which animal did {s} see on the way?"),
+            ("Behind a tree {s} spotted {n}.", "Which animal did {s} spot behind a tree?"),
         ),
-        answers=("{S} saw {n}.", "{S} met {n}.", "On the way {s} saw {n}."),
         check="Did {s} see {n}?",
         who="Who saw {n}?",
         start=20,
@@ -312,19 +271,12 @@ SLOTS: tuple[Slot, ...] = (
         "home",
         "places",
         "the",
-        tells=(
-            "{S} lived near {n}.",
-            "{S}'s home was near {n}.",
-            "{S}'s house stood by {n}.",
-            "{S} slept close to {n}.",
+        says=(
+            ("{S} lived near {n}.", "Where did {s} live?"),
+            ("{S}'s home was near {n}.", "Where was {s}'s home?"),
+            ("{S}'s house stood by {n}.", "Where did {s}'s house stand?"),
+            ("{S} slept close to {n}.", "Where did {s} sleep?"),
         ),
-        asks=(
-            "Where did {s} live?",
-            "Where was {s}'s home?",
-            "Where did {s}'s house stand?",
-            "What was close to where {s} slept?",
-        ),
-        answers=("{S} lived near {n}.", "{S}'s home was near {n}.", "{S}'s house stood by {n}."),
         check="Did {s} live near {n}?",
         who="Who lived near {n}?",
         changes=("Then {s} moved and lived near {n}.", "After that {s}'s home was near {n}."),
@@ -334,19 +286,12 @@ SLOTS: tuple[Slot, ...] = (
         "treat",
         "foods",
         "",
-        tells=(
-            "{S} liked {n} best.",
-            "{S}'s best treat was {n}.",
-            "For {s} the best food was {n}.",
-            "Most of all {s} loved {n}.",
+        says=(
+            ("{S} liked {n} best.", "What food did {s} like best?"),
+            ("{S}'s best treat was {n}.", "What was {s}'s best treat?"),
+            ("For {s} the best food was {n}.", "What was the best food for {s}?"),
+            ("Most of all {s} loved {n}.", "Which food did {s} love most of all?"),
         ),
-        asks=(
-            "What food did {s} like best?",
-            "What was {s}'s best treat?",
-            "What was the best food for {s}?",
-            "Which food did {s} love most of all?",
-        ),
-        answers=("{S} liked {n} best.", "{S}'s best treat was {n}.", "For {s} the best food was {n}."),
         check="Did {s} like {n} best?",
         who="Who liked {n} best?",
         changes=("Then {s} liked {n} best.", "After that {s}'s best treat was {n}."),
@@ -356,19 +301,12 @@ SLOTS: tuple[Slot, ...] = (
         "door",
         "colours",
         "",
-        tells=(
-            "{S}'s door was {n}.",
-            "The door of {s} was {n}.",
-            "The colour of {s}'s door was {n}.",
-            "{S} had a door painted {n}.",
+        says=(
+            ("{S}'s door was {n}.", "What colour was {s}'s door?"),
+            ("The door of {s} was {n}.", "What colour was the door of {s}?"),
+            ("{S}'s door had the colour {n}.", "Which colour did {s}'s door have?"),
+            ("{S}'s door was painted {n}.", "How was {s}'s door painted?"),
         ),
-        asks=(
-            "What colour was {s}'s door?",
-            "What colour was the door of {s}?",
-            "Which colour did {s}'s door have?",
-            "How was {s}'s door painted?",
-        ),
-        answers=("{S}'s door was {n}.", "The door of {s} was {n}.", "The colour of {s}'s door was {n}."),
         check="Was {s}'s door {n}?",
         who="Whose door was {n}?",
         changes=("Then {s} painted the door {n}.", "After that {s}'s door was {n}."),
@@ -378,14 +316,12 @@ SLOTS: tuple[Slot, ...] = (
         "plant",
         "plants",
         "a",
-        tells=("{S} planted {n}.", "{S} grew {n}.", "{S} put {n} into the ground.", "In spring {s} planted {n}."),
-        asks=(
-            "What did {s} plant?",
-            "What did {s} grow?",
-            "What did {s} put into the ground?",
-            "What was planted by {s} in spring?",
+        says=(
+            ("{S} planted {n}.", "What did {s} plant?"),
+            ("{S} grew {n}.", "What did {s} grow?"),
+            ("{S} put {n} into the ground.", "What did {s} put into the ground?"),
+            ("In spring {s} planted {n}.", "What did {s} plant in spring?"),
         ),
-        answers=("{S} planted {n}.", "{S} grew {n}.", "{S} put {n} into the ground."),
         check="Did {s} plant {n}?",
         who="Who planted {n}?",
     ),
@@ -393,19 +329,12 @@ SLOTS: tuple[Slot, ...] = (
         "music",
         "instruments",
         "the",
-        tells=(
-            "{S} played {n}.",
-            "{S} made music on {n}.",
-            "{S} learned to play {n}.",
-            "Every evening {s} played {n}.",
+        says=(
+            ("{S} played {n}.", "What instrument did {s} play?"),
+            ("{S} made music on {n}.", "What did {s} make music on?"),
+            ("{S} learned to play {n}.", "What instrument did {s} learn to play?"),
+            ("Every evening {s} played {n}.", "Which instrument did {s} play every evening?"),
         ),
-        asks=(
-            "What instrument did {s} play?",
-            "What did {s} make music on?",
-            "What instrument did {s} learn?",
-            "Which instrument did {s} play every evening?",
-        ),
-        answers=("{S} played {n}.", "{S} made music on {n}.", "{S} learned to play {n}."),
         check="Did {s} play {n}?",
         who="Who played {n}?",
         changes=("Then {s} played {n} instead.", "After that {s} made music on {n}."),
@@ -414,14 +343,12 @@ SLOTS: tuple[Slot, ...] = (
         "pet_feeling",
         "feelings",
         "",
-        tells=("{S}'s pet felt {n}.", "{S}'s pet was {n}.", "The pet of {s} was {n}.", "{S}'s pet looked {n}."),
-        asks=(
-            "How did {s}'s pet feel?",
-            "How was {s}'s pet?",
-            "How was the pet of {s} feeling?",
-            "How did {s}'s pet look?",
+        says=(
+            ("{S}'s pet felt {n}.", "How did {s}'s pet feel?"),
+            ("{S}'s pet was {n}.", "How was {s}'s pet?"),
+            ("The pet of {s} was feeling {n}.", "How was the pet of {s} feeling?"),
+            ("{S}'s pet looked {n}.", "How did {s}'s pet look?"),
         ),
-        answers=("{S}'s pet felt {n}.", "{S}'s pet was {n}.", "The pet of {s} was {n}."),
         check="Did {s}'s pet feel {n}?",
         who="Whose pet felt {n}?",
         changes=("Then {s}'s pet felt {n}.", "After that {s}'s pet was {n}."),
@@ -431,9 +358,12 @@ SLOTS: tuple[Slot, ...] = (
         "age",
         "numbers",
         "",
-        tells=("{S} was {n} years old.", "{S}'s age was {n}.", "The age of {s} was {n}.", "{S} had turned {n}."),
-        asks=("How old was {s}?", "What was {s}'s age?", "What was the age of {s}?", "How many years old was {s}?"),
-        answers=("{S} was {n} years old.", "{S}'s age was {n}.", "The age of {s} was {n}."),
+        says=(
+            ("{S} was {n} years old.", "How old was {s}?"),
+            ("{S}'s age was {n}.", "What was {s}'s age?"),
+            ("The age of {s} was {n}.", "What was the age of {s}?"),
+            ("{S} had lived for {n} years.", "For how many years had {s} lived?"),
+        ),
         check="Was {s} {n} years old?",
         who="Who was {n} years old?",
     ),
@@ -441,22 +371,15 @@ SLOTS: tuple[Slot, ...] = (
         "stickers",
         "numbers",
         "",
-        tells=(
-            "{S} had {n} stickers.",
-            "{S} owned {n} stickers.",
-            "There were {n} stickers in {s}'s bag.",
-            "The number of {s}'s stickers was {n}.",
+        says=(
+            ("{S} had {n} stickers.", "How many stickers did {s} have?"),
+            ("{S} owned {n} stickers.", "How many stickers did {s} own?"),
+            ("In {s}'s bag there were {n} stickers.", "How many stickers were there in {s}'s bag?"),
+            ("The number of {s}'s stickers was {n}.", "What was the number of {s}'s stickers?"),
         ),
-        asks=(
-            "How many stickers did {s} have?",
-            "How many stickers did {s} own?",
-            "How many stickers were in {s}'s bag?",
-            "What was the number of {s}'s stickers?",
-        ),
-        answers=("{S} had {n} stickers.", "{S} owned {n} stickers.", "The number of {s}'s stickers was {n}."),
         check="Did {s} have {n} stickers?",
         who="Who had {n} stickers?",
-        changes=("Then {s} got {n} more.", "Then {s} gave away {n}."),
+        changes=("Then {s} got {n} more stickers.", "Then {s} gave away {n} stickers."),
     ),
 )
 """Every slot, the plain ones first; a level takes the first few, or those named in ``StoryworldConfig.slots``."""

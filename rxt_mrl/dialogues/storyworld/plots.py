@@ -78,7 +78,7 @@ class Lexicon:
 
     def __init__(self, config: StoryworldConfig) -> None:
         self.config = config
-        self.slots = tuple(BY_NAME[name] for name in config.slot_names)
+        self.slots = tuple(BY_NAME[name].simplified(config.phrasings) for name in config.slot_names)
         self.character_slots = tuple(slot for slot in self.slots if slot.scope == "character")
         self.train: dict[str, tuple[str, ...]] = {}
         self.held_out: dict[str, tuple[str, ...]] = {}
@@ -131,7 +131,8 @@ class Plot:
         self.values = lexicon.values(split)
         self.facts: dict[tuple[int, str], Fact] = {}
         self.used: set[str] = set()
-        self.roles = self._cast()
+        self.roles: list[str] = self._shuffled(list(ROLES[: self.config.roles]))
+        """The characters by role, in the order in which they come in."""
         self.cast_size = 0
         """Characters that may be told about by now."""
         self.newcomers: dict[int, int] = {}
@@ -139,6 +140,7 @@ class Plot:
         self.first_subject = 0
         """The first character of the current story; earlier ones belong to stories that were left."""
         self._untold: list[tuple[int, Slot]] = []
+        self._last: Kind = "recall"
 
     # --- random choices ------------------------------------------------------------------------------------------
 
@@ -154,17 +156,12 @@ class Plot:
         random = self.rng.random
         return sorted(items, key=lambda _: random())
 
-    def _cast(self) -> list[str]:
-        """Roles in the order in which they come in."""
-        count = self.config.roles
-        return self._shuffled(list(ROLES[:count])) + self._shuffled(list(ROLES[count:]))
-
     def _draw(self, slot: Slot) -> str | None:
         """An unused value of a slot, or None when few are left."""
-        words = self.values[slot.name]
+        words, random, used = self.values[slot.name], self.rng.random, self.used
         for _ in range(8):
-            word = words[int(self.rng.random() * len(words))]
-            if word not in self.used:
+            word = words[int(random() * len(words))]
+            if word not in used:
                 return word
         free = [word for word in words if word not in self.used]
         return free[self.below(len(free))] if free else None
@@ -172,13 +169,16 @@ class Plot:
     # --- telling -------------------------------------------------------------------------------------------------
 
     def open_cast(self, count: int) -> None:
-        """Let ``count`` more characters be told about."""
-        new: list[tuple[int, Slot]] = []
-        for subject in range(self.cast_size, min(self.cast_size + count, len(self.roles))):
+        """Let ``count`` more characters be told about, as far as there are roles."""
+        size = min(self.cast_size + count, len(ROLES))
+        if size > len(self.roles):
+            self.roles += self._shuffled(list(ROLES[self.config.roles :]))
+        for subject in range(self.cast_size, size):
             slots = self.lexicon.slots if subject == 0 else self.lexicon.character_slots
-            new += [(subject, slot) for slot in slots]
-        self.cast_size = min(self.cast_size + count, len(self.roles))
-        self._untold = self._shuffled(self._untold + new)
+            self._untold += [(subject, slot) for slot in slots]
+        if size > self.cast_size:
+            self._untold = self._shuffled(self._untold)
+        self.cast_size = size
 
     def leave(self) -> None:
         """End the current story: nothing more is told about its characters."""
@@ -194,7 +194,6 @@ class Plot:
         self._untold = self._untold[count:]
         keys.sort(key=lambda key: (key[0], key[1].name != "name"))
         for _ in range(100_000):
-            before = set(self.used)
             story: list[tuple[int, Slot, str]] = []
             for subject, slot in keys:
                 value = self._draw(slot)
@@ -203,7 +202,7 @@ class Plot:
                     story.append((subject, slot, value))
             if turn > 0 or self.lexicon.split_of(story) == self.split:
                 return [self._tell(turn, *item) for item in story]
-            self.used = before
+            self.used.clear()
         raise ValueError(f"no story of {count} facts belongs to the {self.split} split: raise first_facts or values")
 
     def _tell(self, turn: int, subject: int, slot: Slot, value: str) -> Told:
@@ -224,7 +223,7 @@ class Plot:
                 return told
         while True:
             if not self._untold:
-                if self.cast_size >= len(self.roles):
+                if self.cast_size >= len(ROLES):
                     return None
                 self.open_cast(1)
             subject, slot = self._untold.pop()
@@ -286,26 +285,34 @@ class Plot:
         group = later if later and (not first or self.rng.random() < self.config.later_share) else first
         group = [fact for fact in group if fact.asked < 0] or group
         fact = group[self.below(len(group))]
-        question = self._question(turn, fact, now)
-        question.fact.asked = fact.asked = turn
+        question = self._question(turn, fact, now, None if not (first_only or later_only) else first_only)
+        self._last = question.kind
+        if question.kind != "tally":
+            question.fact.asked = turn
+        if question.kind == "hop":
+            self.facts[fact.subject, "name"].asked = turn
         return question
 
-    def _question(self, turn: int, fact: Fact, now: Told | None) -> Question:
-        """A question about a fact, of a kind that is possible for it."""
-        kinds = self.lexicon.kinds
-        if len(kinds) > 1:
-            options = [(made, weight) for kind, weight in kinds if (made := self._make(kind, turn, fact, now))]
-            point = self.rng.random() * sum(weight for _, weight in options)
-            for made, weight in options:
-                point -= weight
-                if point < 0:
-                    return made
+    def _question(self, turn: int, fact: Fact, now: Told | None, first: bool | None) -> Question:
+        """A question about a fact: kinds are tried in a random, weighted order until one makes sense."""
+        kinds = list(self.lexicon.kinds)
+        while len(kinds) > 1:
+            point = self.rng.random() * sum(weight for _, weight in kinds)
+            index = 0
+            while index < len(kinds) - 1 and point >= kinds[index][1]:
+                point -= kinds[index][1]
+                index += 1
+            made = self._make(kinds.pop(index)[0], turn, fact, now)
+            if made is not None and (first is None or (made.ask.told_at == 0) == first):
+                return made
         return self._recall(fact)
 
     def _make(self, kind: Kind, turn: int, fact: Fact, now: Told | None) -> Question | None:
         """A question of a kind about a fact, or None where it makes no sense."""
         if kind == "recall":
             return self._recall(fact)
+        if kind == self._last and kind in ("compare", "tally"):
+            return None
         if kind == "before":
             return self._before(fact)
         if kind == "check":
@@ -321,7 +328,7 @@ class Plot:
             return self._who(fact, named)
         if kind == "hop":
             return self._hop(fact, now)
-        return self._compare(fact, named, now)
+        return self._compare(named, now)
 
     def rivals(self, fact: Fact) -> list[str]:
         """Values that compete with a fact's: what was denied, and the same slot of other characters, now and before."""
@@ -368,18 +375,21 @@ class Plot:
             return None
         if fact.slot.numeric and sum(o.value == fact.value and o.slot is fact.slot for o in self.facts.values()) > 1:
             return None
-        made = _ask(name.value, name.told_at, self.rivals(name), "name")
-        name.asked = max(name.asked, fact.asked)
-        return Question("hop", fact, made)
+        return Question("hop", fact, _ask(name.value, name.told_at, self.rivals(name), "name"))
 
-    def _compare(self, fact: Fact, named: int, now: Told | None) -> Question | None:
-        options = COMPARISONS.get(fact.slot.name)
-        if not options or (now is not None and now.fact.slot is fact.slot):
+    def _compare(self, named: int, now: Told | None) -> Question | None:
+        """A question about everybody's numbers, whichever fact was chosen."""
+        groups: dict[str, list[Fact]] = {}
+        for fact in self.facts.values():
+            if fact.slot.name in COMPARISONS and (now is None or now.fact.slot is not fact.slot):
+                groups.setdefault(fact.slot.name, []).append(fact)
+        names = [name for name, group in groups.items() if len(group) > 1]
+        if not names:
             return None
-        same = [other for other in self.facts.values() if other.slot is fact.slot]
-        index = self.below(len(options))
-        best = (max if options[index][2] else min)(same, key=lambda other: NUMBERS[other.value])
-        if len(same) < 2 or best.subject == named or sum(other.value == best.value for other in same) > 1:
+        name = names[self.below(len(names))]
+        index = self.below(len(COMPARISONS[name]))
+        best = (max if COMPARISONS[name][index][2] else min)(groups[name], key=lambda fact: NUMBERS[fact.value])
+        if best.subject == named or sum(fact.value == best.value for fact in groups[name]) > 1:
             return None
         wrong = [self.roles[subject] for subject in self.newcomers if subject != best.subject]
         return Question("compare", best, _ask(self.roles[best.subject], best.told_at, wrong, "compare"), str(index))
@@ -398,4 +408,6 @@ class Plot:
 
 def _ask(value: str, told_at: int, wrong: list[str], slot: str) -> Ask:
     """An annotated fact; each wrong value once, in order, never the right one."""
+    if not wrong:
+        return Ask(value, told_at, (), slot)
     return Ask(value, told_at, tuple(dict.fromkeys(word for word in wrong if word != value)), slot)

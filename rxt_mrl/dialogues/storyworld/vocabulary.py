@@ -2,7 +2,8 @@
 
 Within a family the order matters: a slot draws from a window of it, and two slots of one family (what was eaten and
 what was liked best) have windows that start at different words. No word stands in two families, so that a value in
-a text always means the same thing; ``tests/dialogues/test_storyworld_vocabulary.py`` keeps it so.
+a text always means the same thing, and names fit any character; ``tests/dialogues/test_storyworld_vocabulary.py``
+keeps it so.
 """
 
 # ruff: noqa: SIM905 - word lists read better as lines of words
@@ -26,11 +27,12 @@ NUMBERS: dict[str, int] = {
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "people": tuple(
-        "Sam Kim Ben Lily Tom Anna Jack Mia Leo Sue Max Emma Nick Lucy Tim Zoe Dan Sara Bob Amy "
-        "Finn Nora Jim Ella Paul Ruth Carl Jane Mark Rose Hugo Clara Adam Eva Fred Nina Peter Molly Otto Wendy".split()
+        "Sam Kim Alex Robin Pat Charlie Jamie Lee Kai Toni Jody Drew Quinn Reese Billie Frankie Jesse Morgan Riley "
+        "Rowan Blake Dana Devon Eden Finley Jordan Casey Taylor Avery Harper Parker Skyler Emery Marley Andy Nicky Mika "
+        "Remy Jules Ari".split()
     ),
     "pet_names": tuple(
-        "Rex Spot Fluffy Buddy Coco Bella Milo Luna Rusty Patch Toby Bingo Pip Tinker Nibbles Whiskers Shadow Ziggy "
+        "Rex Scout Fluffy Buddy Coco Bella Milo Luna Rusty Patch Toby Bingo Pip Tinker Nibbles Whiskers Shadow Ziggy "
         "Bolt Rocky Pepper Bruno Felix Dusty Fudge Bubbles Sparky Lucky Biscuit Tiger".split()
     ),
     "animals": tuple(
