@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from .stepping import DecoderSteps
 
 MemoryKV = list[tuple[Tensor, Tensor]]
 """Per layer, keys and values of the normed memory, each ``(B, kv heads, slots, head dim)``."""
@@ -30,9 +35,15 @@ class KVCache:
         shape = (layers, batch, kv_heads, capacity, head_dim)
         self.k = torch.zeros(shape, device=device, dtype=dtype)
         self.v = torch.zeros(shape, device=device, dtype=dtype)
-        self.lengths = torch.zeros(batch, dtype=torch.long, device=device)
-        self.longest = 0
-        """Tokens of the longest row (a bound after :meth:`select`): reads stop there."""
+        self.set_lengths(torch.zeros(batch, dtype=torch.long, device=device))
+        self.steps: DecoderSteps | None = None
+        """The decoder prepared for steps; made by its first step."""
+
+    def set_lengths(self, lengths: Tensor) -> None:
+        """Set how many tokens each row holds, long ``(B,)``."""
+        self.lengths = lengths
+        bounds = lengths.aminmax() if len(lengths) else (0, 0)
+        self.shortest, self.longest = (int(bound) for bound in bounds)
 
     @property
     def batch(self) -> int:
@@ -51,14 +62,19 @@ class KVCache:
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Write one token per row ``(B, kv heads, 1, head dim)`` at its length; all keys and values so far."""
-        at = self.lengths.view(-1, 1, 1, 1).expand_as(k)
-        self.k[layer].scatter_(2, at, k.to(self.k.dtype))
-        self.v[layer].scatter_(2, at, v.to(self.v.dtype))
-        return self.k[layer, :, :, : self.longest + 1], self.v[layer, :, :, : self.longest + 1]
+        keys, values, end = self.k[layer], self.v[layer], self.longest + 1
+        if self.shortest == self.longest:
+            keys[:, :, self.longest : end] = k
+            values[:, :, self.longest : end] = v
+        else:
+            at = self.lengths.view(-1, 1, 1, 1).expand_as(k)
+            keys.scatter_(2, at, k.to(keys.dtype))
+            values.scatter_(2, at, v.to(values.dtype))
+        return keys[:, :, :end], values[:, :, :end]
 
     def read_mask(self) -> Tensor | None:
-        """Which keys the token now being appended may read, bool ``(B, 1, 1, longest + 1)``."""
-        if self.batch == 1:
+        """Which keys the token now being appended may read, bool ``(B, 1, 1, longest + 1)``; None: all."""
+        if self.shortest == self.longest:
             return None
         columns = torch.arange(self.longest + 1, device=self.lengths.device)
         return (columns <= self.lengths.unsqueeze(1))[:, None, None, :]
@@ -66,13 +82,14 @@ class KVCache:
     def advance(self) -> None:
         """Count the token that was appended to every row."""
         self.lengths = self.lengths + 1
-        self.longest += 1
+        self.shortest, self.longest = self.shortest + 1, self.longest + 1
 
     def select(self, rows: Tensor) -> KVCache:
         """A cache of only some rows (long indices or a bool mask): finished rows leave the work."""
         other = object.__new__(KVCache)
-        other.k, other.v, other.lengths = self.k[:, rows], self.v[:, rows], self.lengths[rows]
-        other.longest = int(other.lengths.max()) if len(other.lengths) else 0
+        other.k, other.v = self.k[:, rows], self.v[:, rows]
+        other.set_lengths(self.lengths[rows])
+        other.steps = self.steps
         return other
 
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .attention import Attention
 from .cache import KVCache, MemoryKV
 from .checks import check_memory, check_tokens
 from .config import DecoderConfig, RxTConfig
 from .hub import HubModel
 from .layers import Stack, mean_stats
 from .norms import make_norm
+from .stepping import DecoderSteps
 
 
 class DecoderOutput(NamedTuple):
@@ -110,8 +110,7 @@ class Decoder(Stack, HubModel):
         if ids.shape[1] > cache.capacity or ids.shape[0] != cache.batch:
             raise UserError(f"ids: shape {tuple(ids.shape)}; allowed: ({cache.batch}, at most {cache.capacity})")
         outputs, _ = self.run(ids, memory_kv=memory_kv, causal=True, cache=cache, token_mask=mask)
-        cache.lengths = mask.sum(-1)
-        cache.longest = int(cache.lengths.max())
+        cache.set_lengths(mask.sum(-1))
         last = (cache.lengths - 1).clamp(min=0)
         return self.logits(outputs[-1][torch.arange(len(last), device=last.device), last])
 
@@ -121,28 +120,22 @@ class Decoder(Stack, HubModel):
         Args:
             ids: the tokens; not checked (they come from a sampler).
             memory_kv: from :meth:`memory_kv`.
-            cache: from :meth:`new_cache`, filled by :meth:`prefill`.
+            cache: from :meth:`new_cache`, filled by :meth:`prefill`. It keeps weights prepared at the first step: a
+                cache does not outlive an update of the weights.
             lengths: tokens per row before this one; default: the cache's own count.
 
         Raises:
             UserError: when a row would exceed the cache.
         """
         if lengths is not None:
-            cache.lengths, cache.longest = lengths, int(lengths.max())
+            cache.set_lengths(lengths)
         if cache.longest >= cache.capacity:
             raise UserError(f"cache: a row of {cache.longest} tokens is full; allowed: {cache.capacity} tokens")
-        rotation = self.rope(cache.lengths.unsqueeze(1), ids.device)
-        mask = cache.read_mask()
-        x = self.embedding(ids)
-        for i, layer in enumerate(self.blocks):
-
-            def self_attention(h: Tensor, i: int = i, attention: Attention = layer.attention) -> Tensor:
-                k, v = cache.append(i, *attention.project_kv(h, rotation))
-                return attention.attend(h, k, v, mask=mask, rotation=rotation)
-
-            x, _ = layer(x, self_attention, rotation=rotation, memory_kv=memory_kv[i])
+        if cache.steps is None:
+            cache.steps = DecoderSteps(self.layers, self.rope, cache.capacity)
+        hidden = cache.steps(self.embedding(ids.squeeze(1)), memory_kv, cache)
         cache.advance()
-        return self.logits(x.squeeze(1))
+        return self.logits(hidden)
 
     def _checked(self, memory: Tensor, batch: int) -> Tensor:
         if isinstance(memory, Tensor) and memory.dim() == 4 and memory.shape[1] == 1 != batch:

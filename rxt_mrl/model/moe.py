@@ -81,7 +81,7 @@ class MoE(nn.Module):
         if self.bias is not None:
             out = out + self.bias
         if self.shared:
-            out = out + self._shared(tokens)
+            out = out + self.shared_output(tokens)
         stats = self._stats(probabilities, index, keep) if torch.is_grad_enabled() or self.training else None
         return out.view_as(x), stats
 
@@ -107,7 +107,8 @@ class MoE(nn.Module):
             hidden = F.dropout(hidden, self.expert.dropout)
         return F.linear(hidden, self.w2[e], None if self.b2 is None else self.b2[e])
 
-    def _shared(self, tokens: Tensor) -> Tensor:
+    def shared_output(self, tokens: Tensor) -> Tensor:
+        """What the shared experts add to tokens ``(N, D)``."""
         if self.shared_gate is None:
             return self.shared[0](tokens)
         outputs = torch.stack([expert(tokens) for expert in self.shared], dim=1)
