@@ -105,7 +105,9 @@ class CriticTrainer:
             torch.manual_seed(seeding.key(seed, "critic"))
             self.critic = MemoryCritic(dim, settings.hidden).to(device)
         self.settings = settings
-        self.optimiser = torch.optim.AdamW(self.critic.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        self.optimiser = torch.optim.AdamW(
+            self.critic.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+        )
 
     @torch.no_grad()
     def values(self, features: Features, shape: tuple[int, int]) -> Tensor:

@@ -90,7 +90,7 @@ def policy_optimiser(model: RxT, settings: OptimiserSettings) -> torch.optim.Ada
     groups = parameter_groups(parts, learning_rate=settings.lr, weight_decay=settings.weight_decay)
     for group in groups:
         group["decays"] = group["params"][0].dim() >= 2
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas)
+    return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=True)
 
 
 def set_rates(optimiser: torch.optim.AdamW, algorithm: AlgorithmSettings, stage: Stage, update: int) -> None:

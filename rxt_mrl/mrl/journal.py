@@ -121,7 +121,7 @@ def rescore(
     """
     scorer = WeightedReward(reward)
     rows = list(_read(path))
-    history: dict[tuple[Any, ...], list[str]] = {}
+    history: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
     for row in rows:
         told = [*history.get(_episode(row), []), _interaction(row)] if row["step"] > 1 else [_interaction(row)]
         history[_episode(row)] = told

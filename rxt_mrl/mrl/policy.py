@@ -67,7 +67,9 @@ class RxTPolicy:
             raise UserError(f"seeds has {len(seeds)} numbers for {batch} episodes; allowed: one per episode, or None")
         with torch.no_grad():
             memory = self.model.initial_memory(batch, seeds=seeds) if start is None else start
-        return RxTState(memory.to(self.model.device), tuple(int(seed) for seed in seeds))
+        # A view of a parameter requires gradient even under no_grad.
+        memory = memory.detach().to(self.model.device)
+        return RxTState(memory, tuple(int(seed) for seed in seeds))
 
     def act(self, observation: Observation, state: RxTState) -> PolicyOutput:
         """Write ``observation["interaction"]`` to memory, then answer ``observation["query"]``."""

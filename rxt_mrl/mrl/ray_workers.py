@@ -152,7 +152,7 @@ class RayPool:
         )
 
     def _create(self) -> Any:
-        actor = self._class.remote(self._model.config)
+        actor: Any = self._class.remote(self._model.config)
         # Calls of one actor run in order, so nothing has to be waited for.
         if self._setup is not None:
             actor.configure.remote(self._setup)

@@ -306,6 +306,7 @@ def _tokens(tokens: TokenArray) -> tuple[Tensor, Tensor]:
     )
 
 
+@torch.no_grad()
 def _start_memory(policy: RxTPolicy, env: Any, shard: Shard) -> Tensor:
     """Memories to begin with: fresh ones, or those at the end of another dialogue."""
     memory = policy.reset(len(shard.seeds), seeds=shard.seeds).memory.clone()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,12 +78,13 @@ class Trajectories:
 
     def to(self, device: torch.device | str) -> Trajectories:
         """The same on another device."""
-        return Trajectories(**{field.name: _to(getattr(self, field.name), device) for field in fields(self)})
+        moved: dict[str, Any] = {field.name: _to(getattr(self, field.name), device) for field in fields(self)}
+        return Trajectories(**moved)
 
     def select(self, rows: Tensor | Sequence[int]) -> Trajectories:
         """Some episodes, with the padding that they need and no more."""
         index = torch.as_tensor(rows, dtype=torch.long, device=self.rewards.device)
-        chosen: dict[str, object] = {}
+        chosen: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Tensor):
@@ -92,7 +94,7 @@ class Trajectories:
             elif field.name in ("seeds", "asks") and value:
                 value = tuple(value[row] for row in index.tolist())
             chosen[field.name] = value
-        return Trajectories(**_trim(chosen))  # type: ignore[arg-type]
+        return Trajectories(**_trim(chosen))
 
 
 def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
@@ -106,7 +108,7 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
     first = parts[0]
     if len({_signature(part) for part in parts}) > 1:
         raise ValueError("trajectories differ in steps, start memory, warm-up, reward terms or modes")
-    joined: dict[str, object] = {}
+    joined: dict[str, Any] = {}
     for field in fields(Trajectories):
         values = [getattr(part, field.name) for part in parts]
         if field.name in ("terms", "metrics"):
@@ -119,7 +121,7 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
             joined[field.name] = tuple(item for value in values for item in value)
         else:
             joined[field.name] = values[0]
-    return Trajectories(**joined)  # type: ignore[arg-type]
+    return Trajectories(**joined)
 
 
 def stack_steps(rows: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -143,15 +145,12 @@ def _padded(values: Sequence[Tensor]) -> list[Tensor]:
     return [pad(value, (0, width - value.shape[-1])) for value in values]
 
 
-def _trim(chosen: dict[str, object]) -> dict[str, object]:
+def _trim(chosen: dict[str, Any]) -> dict[str, Any]:
     for name in ("written", "query", "action", "reference"):
         mask = chosen[f"{name}_mask"]
-        assert isinstance(mask, Tensor)
         width = max(int(mask.sum(-1).max()) if mask.numel() else 0, 1)
         for field in (f"{name}_ids", f"{name}_mask", *(("log_probs",) if name == "action" else ())):
-            value = chosen[field]
-            assert isinstance(value, Tensor)
-            chosen[field] = value[..., :width]
+            chosen[field] = chosen[field][..., :width]
     return chosen
 
 

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from rxt_mrl.envs.repeat_previous import SYMBOLS, repeat_previous_dialogues
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from rxt_mrl.contracts import RewardSpec
+from rxt_mrl.contracts import RewardSpec, Stage
 from rxt_mrl.dialogues import DialogueTokenizer, encode_dialogues
 from rxt_mrl.dialogues.tokenizer import SPECIALS
-from rxt_mrl.envs.repeat_previous import SYMBOLS, repeat_previous_dialogues
 from rxt_mrl.model import RxT, preset
 from rxt_mrl.model.sampling import SamplingConfig
-from rxt_mrl.mrl.config import EnvSpec
+from rxt_mrl.mrl.config import AlgorithmSettings, EnvSpec, RolloutSettings
 from rxt_mrl.mrl.curriculum import fixed_plan
 from rxt_mrl.mrl.rollout import LocalPool, make_setup
+from rxt_mrl.mrl.trainer import train_mrl
 
 ENV = EnvSpec(use="rxt_mrl.envs.memory_retention:MemoryRetentionVectorEnv")
 REWARD = RewardSpec(terms=[{"use": "rxt_mrl.rewards.fact_recall:FactRecall"}])
@@ -103,3 +104,25 @@ def run(tmp_path):
 @pytest.fixture
 def new_run(tmp_path):
     return lambda name: Run(tmp_path / name)
+
+
+QUICK = {"critic": {"warmup": 1, "epochs": 2}, "optimiser": {"lr": 3e-3}}
+
+
+@pytest.fixture
+def train(tokenizer, dialogues, run):
+    """Train briefly; everything may be overridden."""
+
+    def start(model, *, stages=None, algorithm=None, rollout=None, **options):
+        given = {"episodes": 8, "shard": 8, "sampling": SAMPLING, **(rollout or {})}
+        return train_mrl(
+            model,
+            tokenizer,
+            dialogues,
+            [Stage(steps=3, updates=2)] if stages is None else stages,
+            **{"run": run, "reward": REWARD, "env": ENV, "progress": False, **options},
+            algorithm=AlgorithmSettings(**{**QUICK, **(algorithm or {})}),
+            rollout=RolloutSettings(**given),
+        )
+
+    return start

@@ -1,0 +1,37 @@
+import torch
+
+from rxt_mrl.mrl.config import CriticSettings
+from rxt_mrl.mrl.critic import CriticTrainer, Features, explained_variance, featurise
+from rxt_mrl.mrl.replay import write_all
+
+
+def test_the_critic_learns_what_only_the_memory_tells():
+    """The value depends on a slot that the query points at: no other input gives it away."""
+    generator = torch.Generator().manual_seed(0)
+    slots = torch.randn(256, 4, 16, generator=generator)
+    told = torch.rand(256, generator=generator).round()
+    slots[:, 2, 0] = 4 * told - 2
+    features = Features(slots, torch.randn(256, 16, generator=generator), torch.ones(256))
+    trainer = CriticTrainer(16, CriticSettings(lr=5e-3, epochs=12), seed=0, device=torch.device("cpu"))
+    targets, valid = told.view(64, 4), torch.ones(64, 4, dtype=torch.bool)
+    for number in range(4):
+        trainer.fit(features, targets, valid, (0, number))
+    assert explained_variance(trainer.values(features, (64, 4)), targets, valid) > 0.9
+
+
+def test_features_are_detached_and_know_the_horizon(model, play):
+    batch = play(model, count=2)
+    features = featurise(model, batch, write_all(model, batch), gamma=0.5)
+    assert not features.memory.requires_grad
+    assert features.memory.shape == (6, 2 * 4, 32)
+    torch.testing.assert_close(features.horizon, torch.tensor([1.75, 1.5, 1.0]).repeat(2))
+    same_query = featurise(model, batch, write_all(model, batch) + 1, gamma=0.5)
+    assert torch.equal(features.query, same_query.query)
+    assert not torch.equal(features.memory, same_query.memory)
+
+
+def test_explained_variance():
+    targets, valid = torch.tensor([[0.0, 1.0]]), torch.ones(1, 2, dtype=torch.bool)
+    assert explained_variance(targets, targets, valid) == 1.0
+    assert explained_variance(torch.full((1, 2), 0.5), targets, valid) == 0.0
+    assert explained_variance(targets, torch.ones(1, 2), valid) == 0.0

@@ -1,0 +1,105 @@
+import pytest
+import torch
+
+from rxt_mrl.contracts import Promotion, Stage, Unfreeze
+from rxt_mrl.mrl.config import AlgorithmSettings, OptimiserSettings, RolloutSettings
+from rxt_mrl.mrl.curriculum import Counters, plan, policy_optimiser, promoted, rate, set_rates
+
+
+def episodes_of(shards, what):
+    return [value for shard in shards for value in getattr(shard, what)]
+
+
+def test_the_plan_plays_every_dialogue_once_then_again():
+    settings, stage = RolloutSettings(episodes=6, shard=4), Stage(steps=3, updates=9)
+    played = []
+    for update in range(5):
+        shards = plan(settings, stage, seed=1, index=0, update=update, dialogues=10)
+        assert [len(shard.dialogues) for shard in shards] == [4, 2]
+        played += episodes_of(shards, "dialogues")
+    assert sorted(played[:10]) == sorted(played[10:20]) == list(range(10))
+    assert played[:10] != played[10:20]
+
+
+def test_samples_of_a_dialogue_stand_together_with_their_own_seeds():
+    settings, stage = RolloutSettings(episodes=8, group=4), Stage(steps=3, updates=9, random_resets=0.5)
+    shards = plan(settings, stage, seed=1, index=0, update=0, dialogues=10)
+    rows, before = episodes_of(shards, "dialogues"), episodes_of(shards, "before")
+    assert rows[:4] == [rows[0]] * 4
+    assert before[:4] == [before[0]] * 4
+    assert len(set(episodes_of(shards, "seeds"))) == 8
+
+
+def test_the_share_of_carried_memories_is_what_the_stage_says():
+    settings = RolloutSettings(episodes=400)
+    for share in (0.0, 0.25, 1.0):
+        shards = plan(settings, Stage(steps=3, updates=9, random_resets=share), seed=1, index=0, update=0, dialogues=10)
+        fresh = sum(before < 0 for before in episodes_of(shards, "before")) / 400
+        assert fresh == pytest.approx(share, abs=0.07)
+
+
+def test_rates_follow_schedule_components_and_unfreezing(model):
+    settings = AlgorithmSettings(optimiser={"lr": 1.0, "lr_scale": {"decoder": 0.5}})
+    optimiser = policy_optimiser(model, settings.optimiser)
+    stage = Stage(
+        steps=3,
+        updates=10,
+        unfreeze=[
+            Unfreeze(at=0, components=["memory_attention"]),
+            Unfreeze(at=4, components=["decoder"], lr_scale={"decoder": 0.1}),
+        ],
+    )
+
+    def rates(update, algorithm=settings, stage=stage):
+        set_rates(optimiser, algorithm, stage, update)
+        for group in optimiser.param_groups:
+            assert all(parameter.requires_grad == (group["lr"] > 0) for parameter in group["params"])
+        return {group["component"]: group["lr"] for group in optimiser.param_groups}
+
+    frozen = {"embedding": 0, "encoder": 0, "memory_cross_attention": 0}
+    assert rates(3) == {**frozen, "memory_attention": 1.0, "decoder": 0.0}
+    assert rates(4) == pytest.approx({**frozen, "memory_attention": 1.0, "decoder": 0.05})
+    everything = rates(0, stage=Stage(steps=3, updates=10))
+    assert everything == {
+        "embedding": 1,
+        "encoder": 1,
+        "memory_attention": 1,
+        "decoder": 0.5,
+        "memory_cross_attention": 1,
+    }
+    reading = rates(0, AlgorithmSettings(freeze_memory=True, optimiser={"lr": 1.0}), Stage(steps=3, updates=10))
+    assert [name for name, value in reading.items() if value] == ["decoder", "memory_cross_attention"]
+    counted = sum(parameter.numel() for group in optimiser.param_groups for parameter in group["params"])
+    assert counted == sum(parameter.numel() for parameter in model.parameters())
+    model.requires_grad_(True)
+
+
+def test_unfreezing_keeps_the_state_of_adam(model):
+    optimiser = policy_optimiser(model, OptimiserSettings())
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimiser.step()
+    kept = {id(parameter): state["exp_avg"].clone() for parameter, state in optimiser.state.items()}
+    set_rates(optimiser, AlgorithmSettings(freeze_memory=True), Stage(steps=3, updates=2), 0)
+    optimiser.step()
+    set_rates(optimiser, AlgorithmSettings(), Stage(steps=3, updates=2), 1)
+    frozen = [p for name in ("encoder", "memory_attention") for p in model.component_parameters(name)]
+    assert all(torch.equal(optimiser.state[parameter]["exp_avg"], kept[id(parameter)]) for parameter in frozen)
+
+
+def test_the_rate_warms_up_and_decays():
+    settings = OptimiserSettings(warmup=3, decay=0.5)
+    rates = [rate(settings, update, 10) for update in range(10)]
+    assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert rates[5:] == pytest.approx([5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+
+
+def test_promotion_rules():
+    threshold = Promotion(rule="threshold", value=0.8)
+    assert [promoted(threshold, reward, Counters()) for reward in (0.7, 0.8)] == [False, True]
+    plateau, counters = Promotion(rule="plateau", value=0.05, patience=2), Counters()
+    seen = [promoted(plateau, reward, counters) for reward in (0.5, 0.6, 0.62, 0.63)]
+    assert seen == [False, False, False, True]
+    counters.update, counters.total = 7, 7
+    counters.next_stage()
+    assert counters == Counters(stage=1, total=7)

@@ -1,0 +1,81 @@
+import os
+import signal
+
+import pytest
+import torch
+
+from rxt_mrl.contracts import Promotion, Stage, Unfreeze
+from rxt_mrl.errors import UserError
+
+TIMED = ("seconds", "per_second")
+
+
+@pytest.fixture
+def curriculum(dialogues):
+    """Two stages with whatever has a state: unfreezing, promotion, carried memories, a reference model."""
+    gradually = [
+        Unfreeze(at=0, components=["decoder"]),
+        Unfreeze(at=1, components=["encoder"], lr_scale={"encoder": 0.5}),
+    ]
+    plateau = Promotion(rule="plateau", patience=9, every=2)
+    return {
+        "stages": [
+            Stage(steps=2, updates=2, unfreeze=gradually),
+            Stage(steps=3, updates=4, random_resets=0.5, promotion=plateau),
+        ],
+        "algorithm": {"objective": {"reference_kl": 0.1}, "checkpoint_every": 3},
+        "validation": dialogues,
+    }
+
+
+def interrupt_at(run, number):
+    """Press Ctrl-C while an update is logged."""
+    log = run.metrics
+
+    def press(values, step, section):
+        log(values, step, section)
+        if step == number:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run.metrics = press
+
+
+@pytest.mark.parametrize("at", [1, 4])
+def test_interrupted_and_resumed_equals_uninterrupted(make_model, train, new_run, curriculum, at):
+    whole, whole_run = make_model(), new_run("whole")
+    train(whole, run=whole_run, **curriculum)
+    broken_run = new_run("broken")
+    interrupt_at(broken_run, at)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_model(), run=broken_run, **curriculum)
+    assert broken_run.logged[-1]["step"] == at
+    del broken_run.metrics
+    resumed = make_model(seed=5)
+    train(resumed, run=broken_run, **curriculum, resume=True)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    for name in ("mrl-1", "mrl-2"):
+        assert whole_run.rollout_path(name).read_bytes() == broken_run.rollout_path(name).read_bytes()
+    for one, other in zip(whole_run.logged, broken_run.logged, strict=True):
+        assert {n: v for n, v in one.items() if not n.endswith(TIMED)} == pytest.approx(
+            {n: v for n, v in other.items() if not n.endswith(TIMED)}
+        )
+
+
+def test_a_finished_training_resumes_to_nothing(make_model, train, run):
+    model = make_model()
+    train(model)
+    lines = len(run.logged)
+    again = make_model(seed=3)
+    assert train(again, resume=True).tokens == 0
+    assert len(run.logged) == lines
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in again.state_dict().items())
+
+
+def test_a_state_of_another_training_is_refused(make_model, train, run):
+    train(make_model())
+    with pytest.raises(UserError, match="is of another training: seed was 0 and is now 1"):
+        train(make_model(), resume=True, seed=1)
+    (run.checkpoint_dir("mrl") / "trainer.pt").write_bytes(b"not a state")
+    with pytest.raises(UserError, match="cannot be read"):
+        train(make_model(), resume=True)

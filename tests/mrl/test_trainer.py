@@ -1,0 +1,110 @@
+import pytest
+import torch
+
+from rxt_mrl.contracts import Promotion, RewardSpec, Stage
+from rxt_mrl.dialogues import DialogueTokenizer
+from rxt_mrl.errors import UserError
+from rxt_mrl.model import RxT
+from rxt_mrl.model.sampling import SamplingConfig
+from rxt_mrl.mrl import SampledReward, paired_gain, sampled_reward
+from rxt_mrl.mrl.config import EnvSpec
+from rxt_mrl.mrl.trainer import dialogues_of
+
+ENV = EnvSpec(use="rxt_mrl.envs.memory_retention:MemoryRetentionVectorEnv")
+REWARD = RewardSpec(terms=[{"use": "rxt_mrl.rewards.fact_recall:FactRecall"}])
+SAMPLING = SamplingConfig(max_new_tokens=3)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "group"),
+    [({"advantage": {"gamma": 0.5}}, 1), ({"advantage": {"kind": "rloo", "gamma": 0.0}}, 4)],
+    ids=["gae", "rloo"],
+)
+def test_reward_rises(model, train, tokenizer, dialogues, run, algorithm, group):
+    compare = {"steps": 3, "reward": REWARD, "env": ENV, "sampling": SAMPLING, "seed": 9}
+    before = sampled_reward(model, tokenizer, dialogues, **compare)
+    result = train(
+        model,
+        stages=[Stage(steps=3, updates=20)],
+        algorithm={**algorithm, "optimiser": {"lr": 4e-3}, "objective": {"entropy": 0.03}},
+        rollout={"episodes": 64, "shard": 64, "group": group, "log": 4},
+    )
+    gain = paired_gain(before, sampled_reward(model, tokenizer, dialogues, **compare))
+    assert gain.low > 0.1, gain
+    assert result.tokens > 20 * 64
+    last = run.logged[-1]
+    assert last["log_ratio_before"] < 1e-4
+    assert {"reward_mean", "term/FactRecall", "clip_fraction", "approx_kl", "entropy", "grad_norm"} <= set(last)
+    assert ("explained_variance" in last) == (group == 1)
+
+
+def test_the_published_objective_and_every_penalty_train(make_model, train, run):
+    model = make_model(decoder={"moe": {"experts": 2, "top_k": 1}})
+    objective = {"kind": "impo", "reference_kl": 0.1, "supervised": 0.1, "entropy": 0.01}
+    impo = {"kl": 0.01, "memory_change": 0.01, "memory_cosine": 0.01}
+    train(model, algorithm={"objective": {**objective, "impo": impo}, "truncate_scan": 1})
+    terms = {"step_kl", "memory_change", "reference_kl", "supervised_loss", "router_loss"}
+    assert terms <= set(run.logged[-1])
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+
+
+def test_frozen_memory_learns_reading_only(model, train):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    train(model, algorithm={"freeze_memory": True})
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved
+    assert all(name.startswith("decoder.") and "embedding" not in name for name in moved)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_critic_warms_up_before_the_policy_moves(model, train, run):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    train(model, algorithm={"critic": {"warmup": 2, "epochs": 1}})
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert "critic_loss" in run.logged[-1]
+
+
+def test_stages_leave_checkpoints_that_load(model, train, dialogues, run):
+    ended = []
+    stages = [
+        Stage(steps=2, updates=3, promotion=Promotion(rule="threshold", value=0.0, every=1)),
+        Stage(steps=3, updates=1, teacher_forcing=True, memory_warmup=True),
+    ]
+    result = train(model, stages=stages, validation=dialogues, on_stage_end=lambda *stage: ended.append(stage[0]))
+    assert result.updates == (1, 1)  # the threshold of 0 is reached at once
+    assert ended == [0, 1]
+    folder = run.checkpoint_dir("mrl-2")
+    loaded = RxT.from_pretrained(folder)
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())
+    assert DialogueTokenizer.load(folder).vocab_size == model.config.vocab_size
+
+
+def test_what_does_not_fit_is_one_line_before_training(model, train, dialogues):
+    promoting = Stage(steps=3, updates=1, promotion=Promotion(rule="plateau"))
+    for match, options in {
+        "promotion 'plateau' needs validation dialogues": {"stages": [promoting]},
+        "stage.steps = 4: its dialogues have 3 follow-ups": {"stages": [Stage(steps=4, updates=1)]},
+        "rollout.group = 1": {"algorithm": {"advantage": {"kind": "rloo"}}},
+        "rollout.episodes = 8: must be a multiple of rollout.group = 3": {"rollout": {"group": 3}},
+        "stage.algorithm.objective.clipp": {
+            "stages": [Stage(steps=3, updates=1, algorithm={"objective": {"clipp": 0.1}})]
+        },
+        "temperature = 0": {"rollout": {"sampling": SamplingConfig(temperature=0)}},
+        "the curriculum has no stages": {"stages": ()},
+    }.items():
+        with pytest.raises(UserError, match=match) as caught:
+            train(model, **options)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="stage data 'long' is not there; there are: default"):
+        dialogues_of({"default": dialogues}, Stage(steps=3, updates=1, data="long"))
+
+
+def test_paired_gain_by_hand():
+    def rewards(*values):
+        return SampledReward(torch.tensor(values).view(-1, 1, 1), {})
+
+    gain = paired_gain(rewards(0.0, 0.5, 1.0), rewards(0.5, 0.5, 1.0))
+    assert gain.mean == pytest.approx(1 / 6)
+    assert gain.high - gain.mean == pytest.approx(1.96 * (0.25 / 3) ** 0.5 / 3**0.5)
+    with pytest.raises(UserError, match="not paired"):
+        paired_gain(rewards(0.0), rewards(0.0, 1.0))
