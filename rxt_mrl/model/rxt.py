@@ -46,20 +46,25 @@ class RxT(nn.Module, HubModel):
         """Where the parameters are."""
         return self.embedding.weight.device
 
-    def initial_memory(self, batch: int, *, seeds: Sequence[int] | None = None) -> Tensor:
+    def initial_memory(
+        self, batch: int, *, seeds: Sequence[int] | None = None, system_ids: Tensor | None = None
+    ) -> Tensor:
         """Memory ``(L, B, S, D)`` before the first interaction.
 
         Args:
             batch: episodes.
             seeds: one per episode; the same seed gives the same memory. None: torch's global generator.
+            system_ids: token ids ``(T,)`` of a system text, written to the memory of every episode; None: the
+                configuration's, if its initial memory is ``encoded``.
         """
         weight = self.embedding.weight
         memory = self.initial(batch, seeds=seeds, device=weight.device, dtype=weight.dtype)
-        system = self.config.initial_memory.system_ids
-        if self.config.initial_memory.kind == "encoded":
-            ids = torch.tensor([system], device=self.device).expand(batch, -1)
-            memory = self.write(memory, ids, torch.ones_like(ids, dtype=torch.bool))
-        return memory
+        if system_ids is None and self.config.initial_memory.kind == "encoded":
+            system_ids = torch.tensor(self.config.initial_memory.system_ids, device=self.device)
+        if system_ids is None:
+            return memory
+        ids = system_ids.expand(batch, -1)
+        return self.write(memory, ids, torch.ones_like(ids, dtype=torch.bool))
 
     def encode(self, ids: Tensor, mask: Tensor, memory: Tensor | None = None) -> Tensor:
         """Encoded data ``(L, B, T, D)`` of interactions ``(B, T)``; see :meth:`Encoder.forward`."""
