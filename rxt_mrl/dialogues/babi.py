@@ -18,6 +18,7 @@ question. bAbI answers are single words and stay as they are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import Literal
 from pydantic import Field
 
 from ..contracts import Ask, Dialogue, Interaction
+from ..errors import UserError
 from ..settings import Settings
 from .loading import lines_of
 from .validation import Passed, Record, RowError
@@ -81,6 +83,22 @@ class _Open:
     start: int
     lines: list[BabiLine] = field(default_factory=list)
     problem: str = ""
+
+
+def of_tasks(files: Sequence[Path], tasks: Sequence[int]) -> list[Path]:
+    """The files of the tasks (``qa1_...``, ``qa6_...``); all of them where no task is named.
+
+    Raises:
+        UserError: a task that has no file.
+    """
+    if not tasks:
+        return list(files)
+    by_task = {int(match[1]): file for file in files if (match := re.match(r"qa(\d+)_", file.name))}
+    missing = [task for task in tasks if task not in by_task]
+    if missing:
+        there = ", ".join(map(str, sorted(by_task))) or "none"
+        raise UserError(f"data: no bAbI task {missing[0]} among the files; there are: {there}")
+    return [by_task[task] for task in tasks]
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ stories share no name, and the last question has a word that only A has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,17 @@ def continuation(text: str) -> tuple[str, str] | None:
     return f"Tell me how this story goes on: {text[:cut].strip()}", text[cut:].strip()
 
 
+def story_pairs(text: str, options: TinyStoriesOptions, *, seed: int = 0) -> list[tuple[str, str]]:
+    """(query, answer) pairs that need no memory: the story and one question about it in the query.
+
+    Raises:
+        Passed: the story is too long, or the rules find no fact in it.
+    """
+    told = _tell(text, options)
+    rng = numpy_generator(seed, "tinystories pairs", text)
+    return [(f"{told.text} {_pick(fact.questions, rng)}", fact.answer) for fact in told.facts]
+
+
 # --- dialogues -------------------------------------------------------------------------------------------------------
 
 
@@ -107,42 +119,48 @@ def dialogue_records(
         seed: of the choice of questions and phrasings; the same story gets the same dialogue wherever it stands.
     """
     steps = steps or options.follow_ups
-    waiting: list[_Told] = []  # long range: stories that have found no partner
+    waiting: list[tuple[Record, _Told]] = []  # long range: stories that have found no partner
     for record in records:
         if not isinstance(record.value, str):
             yield record
             continue
-        told = _tell(record, options)
+        try:
+            told = _tell(record.value, options)
+        except Passed as reason:
+            yield replace(record, value=reason)
+            continue
         rng = numpy_generator(seed, "tinystories", record.value)
-        if isinstance(told, Passed):
-            yield Record(record.place, record.number, told, record.unit)
-        elif options.strategy == "long_range":
-            yield from _paired(told, waiting, steps, rng)
+        if options.strategy == "long_range":
+            yield from _paired(record, told, waiting, steps, rng)
         else:
             chosen = choose(told.facts, steps, rng)
-            value = Passed("too few facts") if len(chosen) < steps else _multi_step(told, chosen, rng)
-            yield Record(record.place, record.number, value, record.unit)
-    for told in waiting:
-        yield Record(told.record.place, told.record.number, Passed("no second story to go with"), told.record.unit)
+            enough = len(chosen) == steps
+            yield replace(record, value=_multi_step(told, chosen, rng) if enough else Passed("too few facts"))
+    for record, _ in waiting:
+        yield replace(record, value=Passed(NO_PARTNER))
+
+
+NO_PARTNER = "no second story to go with"
 
 
 class _Told:
     """A story that is told, with its facts."""
 
-    def __init__(self, record: Record, text: str) -> None:
-        self.record = record
+    def __init__(self, text: str) -> None:
         self.text = text
         self.facts = facts(text)
         self.names = frozenset(Story(text).names)
         self.words = frozenset(words_of(text))
 
 
-def _tell(record: Record, options: TinyStoriesOptions) -> _Told | Passed:
-    text = shorten(record.value, options.sentences)
+def _tell(text: str, options: TinyStoriesOptions) -> _Told:
+    text = shorten(text, options.sentences)
     if options.max_words is not None and len(text.split()) > options.max_words:
-        return Passed("too long")
-    told = _Told(record, text)
-    return told if told.facts else Passed("too few facts")
+        raise Passed("too long")
+    told = _Told(text)
+    if not told.facts:
+        raise Passed("too few facts")
+    return told
 
 
 def shorten(text: str, sentences: int | None) -> str:
@@ -198,18 +216,19 @@ def _multi_step(told: _Told, chosen: Sequence[StoryFact], rng: np.random.Generat
     return Dialogue(f"{_pick(OPENINGS, rng)} {told.text}", _pick(ACKNOWLEDGE, rng), turns)
 
 
-def _paired(told: _Told, waiting: list[_Told], steps: int, rng: np.random.Generator) -> Iterator[Record]:
+def _paired(
+    record: Record, told: _Told, waiting: list[tuple[Record, _Told]], steps: int, rng: np.random.Generator
+) -> Iterator[Record]:
     """The story as B of a story that waits, or put among those that wait (at most 8: memory stays small)."""
-    for first in waiting:
+    for index, (earlier, first) in enumerate(waiting):
         dialogue = _long_range(first, told, steps, rng)
         if dialogue is not None:
-            waiting.remove(first)
-            yield Record(first.record.place, first.record.number, dialogue, first.record.unit)
+            del waiting[index]
+            yield replace(earlier, value=dialogue)
             return
-    waiting.append(told)
+    waiting.append((record, told))
     if len(waiting) > 8:
-        record = waiting.pop(0).record
-        yield Record(record.place, record.number, Passed("no second story to go with"), record.unit)
+        yield replace(waiting.pop(0)[0], value=Passed(NO_PARTNER))
 
 
 def _long_range(first: _Told, second: _Told, steps: int, rng: np.random.Generator) -> Dialogue | None:
