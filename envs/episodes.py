@@ -94,15 +94,14 @@ class EpisodeBatch:
 
         The same as :func:`rxt_mrl.dialogues.join`, in a third of its time.
         """
-        query_ids = self._at("query_ids", turn)
-        query_length = self._at("query_length", turn)[:, None]
-        position = np.arange(self._arrays["ids"].shape[-1], dtype=np.int32)
+        ids, query_length = self._arrays["ids"], self._at("query_length", turn)[:, None]
+        ids[self._rows, turn, : self._arrays["query_ids"].shape[-1]] = self._at("query_ids", turn)
+        behind = query_length + np.arange(answer["ids"].shape[1])
+        ids[self._rows[:, None], turn[:, None], behind] = answer["ids"]
+        position = np.arange(ids.shape[-1], dtype=np.int32)
         mask = position < query_length + answer["mask"].sum(1, keepdims=True, dtype=np.int32)
-        ids = np.zeros(mask.shape, dtype=np.int64)
-        ids[:, : query_ids.shape[1]] = query_ids
-        np.put_along_axis(ids, query_length + np.arange(answer["ids"].shape[1]), answer["ids"], axis=1)
-        for name, array in (("ids", ids), ("mask", mask), ("answer", mask & (position >= query_length))):
-            self._arrays[name][self._rows, turn] = array
+        self._arrays["mask"][self._rows, turn] = mask
+        self._arrays["answer"][self._rows, turn] = mask & (position >= query_length)
         self.step = turn.copy()
 
     def written(self, turn: np.ndarray) -> Written:

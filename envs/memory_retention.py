@@ -12,22 +12,21 @@ A custom environment is a subclass that overrides one of the hooks :meth:`~Memor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from rxt_mrl.contracts import Mode, Observation, RewardContext, RewardSpec, Strategy, TokenArray, TokenText
+from rxt_mrl.contracts import Mode, Observation, RewardContext, Strategy, TokenArray, TokenText
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
-from rxt_mrl.scoring import RewardResult, Score, WeightedReward
+from rxt_mrl.scoring import RewardResult
 
 from .actions import accept
 from .episodes import EpisodeBatch, Shuffler, check_dialogues
+from .scores import RewardLike, build_reward
 from .spaces import observation_space, token_space
-
-RewardLike = Score | RewardSpec | Mapping[str, Any] | str | None
 
 
 class MemoryRetentionVectorEnv(VectorEnv):
@@ -59,8 +58,8 @@ class MemoryRetentionVectorEnv(VectorEnv):
         tokenizer: the tokenizer that encoded it.
         num_envs: episodes that run side by side.
         steps: follow-ups of an episode; None: as many as the dialogues have.
-        reward: a :class:`~rxt_mrl.scoring.WeightedReward`, a reward spec (also as a mapping) or a reward's name;
-            None: nothing is scored, rewards are 0.
+        reward: a :class:`~rxt_mrl.scoring.WeightedReward`, a reward spec (also as a mapping), a reward's name, or a
+            reward itself; None: nothing is scored, rewards are 0.
         strategy: None: as the dialogues say.
         teacher_forcing: write the reference answer to memory in place of what the agent said.
         embedding: frozen token embedding ``(vocab, dim)`` for rewards that need one.
@@ -89,7 +88,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         seed: int | None = None,
         autoreset: AutoresetMode | str = AutoresetMode.SAME_STEP,
     ) -> None:
-        self.dialogues, self.tokenizer = dialogues, tokenizer
+        self.dialogues, self.tokenizer = dialogues.to("cpu"), tokenizer
         self.num_envs = _at_least_one("num_envs", num_envs)
         self.steps = _at_least_one("steps", dialogues.steps if steps is None else steps)
         self.strategy: Strategy = dialogues.strategy if strategy is None else strategy
@@ -114,7 +113,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
 
         self._first_seed = seed
         self._shuffler = Shuffler(len(dialogues))
-        self._modes = np.array([self.mode(step) for step in range(1, self.steps + 1)])
+        self._modes = np.empty(0, dtype=str)  # filled at the first reset, when subclasses have their settings
         self._batch: EpisodeBatch | None = None
 
     # --- hooks: override these for an environment of your own --------------------------------------------------------
@@ -175,6 +174,8 @@ class MemoryRetentionVectorEnv(VectorEnv):
         super().reset(seed=seed)
         if seed is not None:
             self._shuffler.restart()
+        if not len(self._modes):
+            self._modes = self._all_modes()
         rows, episodes = self._chosen(options or {})
         self._start(rows, episodes)
         info = self._state_info()
@@ -199,7 +200,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         turn = batch.step + 1
         query, reference = batch.query(turn), batch.reference(turn)
         rewards, scored = self._score(turn, query, answer, reference)
-        batch.write(turn, self.complete(turn, query, answer, reference))
+        batch.write(turn, self._fitting(self.complete(turn, query, answer, reference)))
 
         terminated = batch.step == self.steps
         info = self._state_info() | scored
@@ -254,15 +255,28 @@ class MemoryRetentionVectorEnv(VectorEnv):
             if self._batch is None and not chosen.all():
                 raise UserError("the first reset is of all rows; reset_mask leaves some out")
             rows = rows[chosen]
-        if "episodes" not in options:
-            return rows, self.pick(len(rows))
-        episodes = np.asarray(options["episodes"])
+        episodes = np.asarray(options["episodes"] if "episodes" in options else self.pick(len(rows)))
         if episodes.shape != rows.shape or not np.issubdtype(episodes.dtype, np.integer):
             raise UserError(f"episodes is one index for each of {len(rows)} rows, got {episodes!r}")
         outside = episodes[(episodes < 0) | (episodes >= len(self.dialogues))]
         if outside.size:
             raise UserError(f"episode {outside[0]} does not exist; allowed: 0 .. {len(self.dialogues) - 1}")
         return rows, episodes.astype(np.int64)
+
+    def _all_modes(self) -> np.ndarray:
+        modes = [self.mode(step) for step in range(1, self.steps + 1)]
+        wrong = [mode for mode in modes if mode not in get_args(Mode)]
+        if wrong:
+            raise UserError(f"mode: {wrong[0]!r} is not one of {', '.join(get_args(Mode))}")
+        return np.array(modes)
+
+    def _fitting(self, answer: TokenArray) -> TokenArray:
+        """What a subclass wants to be written, if there is room for it."""
+        limit = self.interaction_width - self.dialogues.query_ids.shape[-1]
+        shape = answer["ids"].shape
+        if len(shape) != 2 or shape[0] != self.num_envs or shape[1] > limit or answer["mask"].shape != shape:
+            raise UserError(f"complete: tokens must be ({self.num_envs}, at most {limit}), got {shape}")
+        return answer
 
     def _start(self, rows: np.ndarray, episodes: np.ndarray) -> None:
         fresh = EpisodeBatch(self.dialogues, episodes, self.steps, self.interaction_width)
@@ -349,15 +363,6 @@ def _file(result: RewardResult, rows: np.ndarray, rewards: np.ndarray, info: dic
     for kind, values in (("terms", result.terms), ("metrics", result.metrics)):
         for name, value in values.items():
             info[kind].setdefault(name, np.full(len(rewards), np.nan, dtype=np.float32))[rows] = value.numpy()
-
-
-def build_reward(reward: RewardLike) -> Score | None:
-    """A reward that is ready to be called, from whatever a user may give (see the class's ``reward``)."""
-    if isinstance(reward, str):
-        reward = {"terms": [{"use": reward}]}
-    if isinstance(reward, Mapping):
-        reward = RewardSpec.model_validate(reward)
-    return WeightedReward(reward) if isinstance(reward, RewardSpec) else reward
 
 
 def _autoreset_mode(value: AutoresetMode | str) -> AutoresetMode:

@@ -13,6 +13,7 @@ from rxt_mrl.envs.policies import EchoPolicy, play
 
 from rxt_mrl import plugins
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
+from rxt_mrl.errors import UserError
 
 PAGE = Path(__file__).parents[2] / "docs" / "environments.md"
 
@@ -90,3 +91,32 @@ def test_hooks(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None
         vector_class = Hooked
 
     assert Single(dialogues, tokenizer, steps=3).reset(seed=0)[1]["episode"] == 5
+
+
+def test_hooks_that_go_wrong_are_named(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None:
+    class Wrong(MemoryRetentionVectorEnv):
+        kind: Any = "standard"
+        width = 1
+
+        def mode(self, step: int) -> Any:
+            return self.kind
+
+        def complete(self, turn: Any, query: Any, answer: Any, reference: Any) -> Any:
+            return {name: np.ones((2, self.width), dtype=array.dtype) for name, array in answer.items()}
+
+        def pick(self, count: int) -> np.ndarray:
+            return np.full(count, self.first)
+
+        first = 0
+
+    env = Wrong(dialogues, tokenizer, num_envs=2)
+    env.kind = "other"
+    with pytest.raises(UserError, match="mode: 'other' is not one of standard, topic_switch, return"):
+        env.reset()
+    env.kind, env.first = "standard", 64
+    with pytest.raises(UserError, match="episode 64 does not exist"):
+        env.reset()
+    env.first, env.width = 0, 999
+    env.reset()
+    with pytest.raises(UserError, match=r"complete: tokens must be \(2, at most \d+\), got \(2, 999\)"):
+        env.step(env.action_space.sample())

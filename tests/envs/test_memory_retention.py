@@ -12,7 +12,6 @@ from rxt_mrl.envs.policies import EchoPolicy, OraclePolicy, RandomPolicy, play
 from rxt_mrl.contracts import RewardContext
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer, join
 from rxt_mrl.errors import UserError
-from rxt_mrl.scoring import RewardResult
 
 EPISODES = {"episodes": np.array([7, 2, 2])}
 
@@ -20,14 +19,13 @@ EPISODES = {"episodes": np.array([7, 2, 2])}
 class Watching:
     """A reward that keeps what it was shown."""
 
-    def __init__(self, valid: bool = True) -> None:
+    def __init__(self, applies: bool = True) -> None:
         self.seen: list[RewardContext] = []
-        self.valid = valid
+        self.applies = applies
 
-    def __call__(self, context: RewardContext) -> RewardResult:
+    def __call__(self, context: RewardContext) -> tuple[torch.Tensor, torch.Tensor]:
         self.seen.append(context)
-        score = torch.full((len(context),), context.step / 100)
-        return RewardResult(score, torch.full((len(context),), self.valid), {"step": score}, {"twice": 2 * score})
+        return torch.full((len(context),), context.step / 100), torch.full((len(context),), self.applies)
 
 
 def make(dialogues: DialogueTensors, tokenizer: DialogueTokenizer, rows: int = 3, **options: Any) -> Any:
@@ -92,8 +90,7 @@ def test_rewards_see_the_step_and_all_that_was_written(
             assert texts[turn][:10] in written.text[0][len(texts[turn]) :]
     assert watching.seen[-1].history[0] is watching.seen[0].history[0]  # decoded once per episode
     assert np.allclose(played.rewards[0], np.arange(1, env.steps + 1) / 100)
-    assert played.infos[1]["terms"]["step"].tolist() == pytest.approx([0.02] * 3)
-    assert played.infos[1]["metrics"]["twice"].tolist() == pytest.approx([0.04] * 3)
+    assert played.infos[1]["terms"]["Watching"].tolist() == pytest.approx([0.02] * 3)
 
 
 def test_teacher_forcing_puts_references_into_the_history(
@@ -108,7 +105,7 @@ def test_teacher_forcing_puts_references_into_the_history(
 
 
 def test_unknown_rewards_are_marked(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None:
-    env = make(dialogues, tokenizer, reward=Watching(valid=False))
+    env = make(dialogues, tokenizer, reward=Watching(applies=False))
     played = play(env, EchoPolicy(tokenizer, env.max_new_tokens))
     assert not played.valid.any()
     assert (played.rewards == 0).all()
@@ -123,6 +120,15 @@ def test_rewards_are_made_from_names_and_specs(dialogues: DialogueTensors, token
     unscored = play(make(dialogues, tokenizer), OraclePolicy(dialogues))
     assert (unscored.rewards == 0).all()
     assert unscored.infos[0]["terms"] == {}
+
+
+def test_a_failing_reward_names_the_example(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None:
+    def half_wrong(context: RewardContext) -> list[float]:
+        return [0.5, 2.0, 0.5]
+
+    env = make(dialogues, tokenizer, reward=half_wrong)
+    with pytest.raises(UserError, match=r"'half_wrong'.*returned 2.*test_memory_retention.py.*episode 1"):
+        play(env, EchoPolicy(tokenizer, env.max_new_tokens))
 
 
 def test_modes(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None:
@@ -207,6 +213,8 @@ def test_rows_out_of_step_are_reset_alone(dialogues: DialogueTensors, tokenizer:
         ({"max_new_tokens": 0}, "max_new_tokens: 0"),
         ({"autoreset": "next_step"}, "'next_step' is not one of same_step, disabled"),
         ({"reward": "fact_recal"}, "fact_recall"),
+        ({"reward": {"terms": [{"use": "bleu", "wait": 1}]}}, r"reward.terms.0.wait: .*not permitted, got 1"),
+        ({"reward": lambda: 0.5}, "a reward is called as reward"),
     ],
 )
 def test_wrong_options(
