@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .config import AlgorithmSettings, EnvSpec, RolloutSettings
 
 if TYPE_CHECKING:
-    from .evaluate import Gain, SampledReward, paired_gain, sampled_reward
+    from .evaluate import SampledReward, sampled_reward
     from .guards import NotFiniteError
     from .journal import rescore
     from .policy import RxTPolicy, RxTState
@@ -18,14 +18,12 @@ if TYPE_CHECKING:
     from .trainer import MRLResult, train_mrl
 
 _LAZY = {
-    "Gain": "evaluate",
     "MRLResult": "trainer",
     "NotFiniteError": "guards",
     "RxTPolicy": "policy",
     "RxTState": "policy",
     "SampledReward": "evaluate",
     "make_pool": "ray_workers",
-    "paired_gain": "evaluate",
     "rescore": "journal",
     "sampled_reward": "evaluate",
     "train_mrl": "trainer",
@@ -34,7 +32,6 @@ _LAZY = {
 __all__ = [
     "AlgorithmSettings",
     "EnvSpec",
-    "Gain",
     "MRLResult",
     "NotFiniteError",
     "RolloutSettings",
@@ -42,7 +39,6 @@ __all__ = [
     "RxTState",
     "SampledReward",
     "make_pool",
-    "paired_gain",
     "rescore",
     "sampled_reward",
     "train_mrl",

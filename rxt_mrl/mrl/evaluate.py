@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,16 +43,6 @@ class SampledReward:
         return self.per_dialogue.nanmean().item()
 
 
-@dataclass(frozen=True)
-class Gain:
-    """A paired difference with its 95 % interval (normal approximation over dialogues)."""
-
-    mean: float
-    low: float
-    high: float
-    dialogues: int
-
-
 def sampled_reward(
     model: RxT,
     tokenizer: DialogueTokenizer,
@@ -73,7 +62,8 @@ def sampled_reward(
 ) -> SampledReward:
     """Play dialogues once for each of ``samples`` seeds.
 
-    The same arguments with other weights give the paired comparison that :func:`paired_gain` makes. What an episode
+    The same arguments with other weights give pairs (``per_dialogue``) for
+    :func:`rxt_mrl.evaluation.intervals.paired_gain`. What an episode
     writes to memory are the model's own answers.
 
     Args:
@@ -128,22 +118,3 @@ def number_of_dialogues(setup: StageSetup) -> int:
     if getattr(environment, "dialogues", None) is None:
         raise UserError(f"environment {type(environment).__name__} has no dialogues: it needs an attribute 'dialogues'")
     return len(environment.dialogues)
-
-
-def paired_gain(before: SampledReward, after: SampledReward) -> Gain:
-    """Mean gain per dialogue with its 95 % interval.
-
-    Raises:
-        UserError: when the two are not of the same dialogues.
-    """
-    if before.rewards.shape != after.rewards.shape:
-        raise UserError(
-            f"rewards of {tuple(before.rewards.shape)} and {tuple(after.rewards.shape)} (dialogues, samples, steps) "
-            "are not paired"
-        )
-    difference = after.per_dialogue - before.per_dialogue
-    difference = difference[difference.isfinite()]
-    count = len(difference)
-    mean = difference.mean().item() if count else math.nan
-    half = 1.96 * difference.std().item() / math.sqrt(count) if count > 1 else math.nan
-    return Gain(mean, mean - half, mean + half, count)

@@ -4,9 +4,10 @@ import torch
 from rxt_mrl.contracts import Promotion, RewardSpec, Stage
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.errors import UserError
+from rxt_mrl.evaluation.intervals import paired_gain
 from rxt_mrl.model import RxT
 from rxt_mrl.model.sampling import SamplingConfig
-from rxt_mrl.mrl import SampledReward, paired_gain, sampled_reward
+from rxt_mrl.mrl import sampled_reward
 from rxt_mrl.mrl.config import EnvSpec
 from rxt_mrl.mrl.trainer import dialogues_of
 
@@ -29,7 +30,8 @@ def test_reward_rises(model, train, tokenizer, dialogues, run, algorithm, group)
         algorithm={**algorithm, "optimiser": {"lr": 4e-3}, "objective": {"entropy": 0.03}},
         rollout={"episodes": 64, "shard": 64, "group": group, "log": 4},
     )
-    gain = paired_gain(before, sampled_reward(model, tokenizer, dialogues, **compare))
+    after = sampled_reward(model, tokenizer, dialogues, **compare)
+    gain = paired_gain(before.per_dialogue.numpy(), after.per_dialogue.numpy())
     assert gain.low > 0.1, gain
     assert result.tokens > 20 * 64
     last = run.logged[-1]
@@ -97,14 +99,3 @@ def test_what_does_not_fit_is_one_line_before_training(model, train, dialogues):
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="stage data 'long' is not there; there are: default"):
         dialogues_of({"default": dialogues}, Stage(steps=3, updates=1, data="long"))
-
-
-def test_paired_gain_by_hand():
-    def rewards(*values):
-        return SampledReward(torch.tensor(values).view(-1, 1, 1), {})
-
-    gain = paired_gain(rewards(0.0, 0.5, 1.0), rewards(0.5, 0.5, 1.0))
-    assert gain.mean == pytest.approx(1 / 6)
-    assert gain.high - gain.mean == pytest.approx(1.96 * (0.25 / 3) ** 0.5 / 3**0.5)
-    with pytest.raises(UserError, match="not paired"):
-        paired_gain(rewards(0.0), rewards(0.0, 1.0))
