@@ -55,7 +55,7 @@ def test_struct_of_lists_is_read():
         ({"asks": [{"value": "", "told_at": 0}]}, "ask value '' is not a text"),
         ({"asks": [{"value": "dog", "told_at": 1}]}, r"told_at 1 is not an earlier interaction \(0 to 0\)"),
         ({"asks": [{"value": "dog", "told_at": -1}]}, "told_at -1"),
-        ({"asks": [{"value": "dog", "told_at": 0, "wrong": "cat"}]}, "wrong 'cat' is not a list of texts"),
+        ({"asks": [{"value": "dog", "told_at": 0, "wrong": "cat"}]}, r"wrong 'cat' is not a list of texts"),
     ],
 )
 def test_bad_rows_are_named(change, message):

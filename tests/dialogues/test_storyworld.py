@@ -1,5 +1,6 @@
 import re
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from pydantic import ValidationError
@@ -156,7 +157,7 @@ def test_late_facts_are_asked_as_often_as_early_ones(level, steps):
 def test_no_fact_is_asked_twice_running(easy):
     for dialogue in easy:
         values = [interaction.asks[0].value for interaction in dialogue.interactions]
-        assert all(one != two for one, two in zip(values, values[1:], strict=False))
+        assert all(one != two for one, two in pairwise(values))
 
 
 def test_without_reask_every_fact_is_asked_once():

@@ -85,7 +85,7 @@ def test_training_is_repeatable_and_saving_keeps_it(tokenizer, tmp_path):
 
 
 def test_decode_takes_tensors_and_drops_specials(tokenizer):
-    ids = torch.tensor([tokenizer.encode_query("A red kite.") + [0, 0]])
+    ids = torch.tensor([[*tokenizer.encode_query("A red kite."), 0, 0]])
     mask = torch.arange(ids.shape[1]) < ids.shape[1] - 2
     assert tokenizer.decode(ids[0]) == "A red kite."
     assert tokenizer.decode_batch(ids, mask[None]) == ["A red kite."]

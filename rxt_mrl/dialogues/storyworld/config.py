@@ -1,4 +1,4 @@
-"""Settings of the storyworld: how hard its dialogues are. A level sets every knob; a knob that is given overrides it."""
+"""How hard the storyworld's dialogues are: a level sets every knob, and a knob that is given overrides it."""
 
 from __future__ import annotations
 

@@ -12,8 +12,10 @@ from random import Random
 from ... import seeding
 from ...contracts import Dialogue, Interaction
 from .config import Split, StoryworldConfig
+from .lexicon import Lexicon
 from .phrasing import COMPARISONS, OPENINGS, REQUESTS, RETURNS, SWITCHES, THANKS
-from .plots import Fact, Lexicon, Plot, Question, Told
+from .plots import Fact, Item, Plot, Told
+from .questions import Examiner, Question
 from .vocabulary import FILLERS, article
 
 CONNECTIVES = ("Then ", "Later ", "Also ", "")
@@ -47,7 +49,7 @@ class Storyworld:
         """A query that tells a few facts and asks for one of them, with its answer, for supervised fine-tuning."""
         narrator = self._narrator("pair", split, index, seed)
         text = narrator.story(0, self._count(facts))
-        question = narrator.plot.ask(1, None)
+        question = narrator.examiner.ask(1, None)
         assert question is not None, "a story has facts to ask for"
         asked, answer = narrator.question(question)
         return f"{text} {asked}", answer
@@ -80,9 +82,10 @@ class Narrator:
 
     def __init__(self, plot: Plot) -> None:
         self.plot = plot
+        self.examiner = Examiner(plot)
         self.config = plot.config
 
-    def pick(self, options: tuple[str, ...]) -> str:
+    def pick(self, options: tuple[Item, ...]) -> Item:
         """One of the options."""
         return options[int(self.plot.rng.random() * len(options))]
 
@@ -190,7 +193,7 @@ class Narrator:
             told = self.plot.tell_more(turn)
             if told is not None:
                 parts.append(self.statement(told, self.frame(CONNECTIVES)))
-        question = self.plot.ask(turn, told, first_only=first_only, later_only=later_only)
+        question = self.examiner.ask(turn, told, first_only=first_only, later_only=later_only)
         assert question is not None, "the first story has at least two facts, so one is left to ask for"
         asked, answer = self.question(question)
         if first_only and self.config.phrasings > 1 and self.plot.rng.random() < 0.5:

@@ -2,7 +2,8 @@
 
 In a template ``{s}`` is the character ("the boy"), ``{S}`` the same at the start of a sentence, and ``{n}`` the value
 with the article that the slot wants ("a dog", "the lake", "red"). The first phrasings of each list are the plain
-ones; a level uses the first few of each. A question is answered in its own words. A sentence holds nothing from which another fact could be guessed.
+ones; a level uses the first few of each. A question is answered in its own words, so that the right answer can be
+known word for word. No sentence holds anything from which another fact could be guessed.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ NUMBERS: dict[str, int] = {
 FAMILIES: dict[str, tuple[str, ...]] = {
     "people": tuple(
         "Sam Kim Alex Robin Pat Charlie Jamie Lee Kai Toni Jody Drew Quinn Reese Billie Frankie Jesse Morgan Riley "
-        "Rowan Blake Dana Devon Eden Finley Jordan Casey Taylor Avery Harper Parker Skyler Emery Marley Andy Nicky Mika "
-        "Remy Jules Ari".split()
+        "Rowan Blake Dana Devon Eden Finley Jordan Casey Taylor Avery Harper Parker Skyler Emery Marley Andy Nicky "
+        "Mika Remy Jules Ari".split()
     ),
     "pet_names": tuple(
         "Rex Scout Fluffy Buddy Coco Bella Milo Luna Rusty Patch Toby Bingo Pip Tinker Nibbles Whiskers Shadow Ziggy "
