@@ -62,7 +62,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
             reward itself; None: nothing is scored, rewards are 0.
         strategy: None: as the dialogues say.
         teacher_forcing: write the reference answer to memory in place of what the agent said.
-        embedding: frozen token embedding ``(vocab, dim)`` for rewards that need one.
+        embedding: token embedding ``(vocab, dim)`` for rewards that need one; copied, so it is frozen.
         max_new_tokens: most tokens of an answer, [EOS] included; None: as wide as the reference answers.
         seed: of the first ``reset``, where that gets none.
         autoreset: ``same_step`` or ``disabled``.
@@ -98,7 +98,8 @@ class MemoryRetentionVectorEnv(VectorEnv):
         )
         check_dialogues(dialogues, self.steps, self.strategy)
         self.reward = build_reward(reward)
-        self.embedding = None if embedding is None else embedding.detach()
+        # A copy: a reward must not move with the embedding that is being trained.
+        self.embedding = None if embedding is None else embedding.detach().to("cpu", copy=True)
         self.autoreset_mode = _autoreset_mode(autoreset)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
 

@@ -74,7 +74,11 @@ def test_rewards_see_the_step_and_all_that_was_written(
     dialogues: DialogueTensors, tokenizer: DialogueTokenizer
 ) -> None:
     watching = Watching()
-    env = make(dialogues, tokenizer, reward=watching, embedding=torch.ones(tokenizer.vocab_size, 2))
+    trained = torch.nn.Embedding(tokenizer.vocab_size, 2).weight
+    env = make(dialogues, tokenizer, reward=watching, embedding=trained)
+    before = trained.detach().clone()
+    with torch.no_grad():
+        trained += 1
     played = play(env, EchoPolicy(tokenizer, env.max_new_tokens), options=EPISODES)
     batch = dialogues.select(EPISODES["episodes"])
     texts = tokenizer.decode_batch(batch.query_ids[0], batch.query_mask[0])
@@ -83,7 +87,7 @@ def test_rewards_see_the_step_and_all_that_was_written(
         assert context.query.text[0] == texts[step]
         assert context.asks == tuple(row[step] for row in batch.asks)
         assert context.embedding is not None
-        assert not context.embedding.requires_grad
+        assert torch.equal(context.embedding, before)
         for turn, written in enumerate(context.history[1:], start=1):
             # The agent's own answer is in the history, and it is an echo (cut where it was too long).
             assert written.text[0].startswith(texts[turn])
