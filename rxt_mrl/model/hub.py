@@ -57,10 +57,8 @@ class HubModel(PyTorchModelHubMixin, library_name="rxt-mrl"):
                 f"{model_id}: not a checkpoint of {FORMAT}; published RxNN and RxLM checkpoints are read by "
                 f"`rxt-mrl convert`"
             )
-        if settings["class"] != cls.__name__:
-            raise UserError(
-                f"{model_id}: holds a {settings['class']}; load it with {settings['class']}.from_pretrained"
-            )
+        if (held := settings["class"]) != cls.__name__:
+            raise UserError(f"{model_id}: holds a {held}, not a {cls.__name__}; load it with {held}.from_pretrained")
         model = cls._hub_build(build(settings["config"]), settings["arguments"])
         assert isinstance(model, nn.Module)
         load_tensors(model, load_file(fetch(model_id, constants.SAFETENSORS_SINGLE_FILE, **where)), model_id)

@@ -34,6 +34,9 @@ class RxT(nn.Module, HubModel):
 
     def __init__(self, config: RxTConfig) -> None:
         super().__init__()
+        for section in ("encoder", "memory_attention", "decoder"):
+            if getattr(config, section) is None:
+                raise UserError(f"{section}: the configuration has no {section} section (None); an RxT needs all parts")
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.embed_dim)
         self.encoder = Encoder(config, self.embedding)
