@@ -53,7 +53,7 @@ class DataSettings(Settings):
     strategy: Strategy = "multi_step"
     """How the dialogues are built; for generated ones also how they are to be built."""
     splits: dict[Split, str] = Field(default_factory=dict)
-    """What the data calls our splits (``{validation: test}``); in a folder also a pattern of files (``dev/*.jsonl``)."""
+    """What the data calls our splits (``{validation: test}``); in a folder also a file pattern (``dev/*.jsonl``)."""
     holdout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the train rows that become the validation split and leave train; 0: the data has its own."""
     columns: Columns = Columns()

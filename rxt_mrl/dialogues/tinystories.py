@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from ..contracts import Ask, Dialogue, Interaction, Strategy
+from ..errors import UserError
 from ..seeding import numpy_generator
 from ..settings import Settings
 from .loading import lines_of
@@ -117,8 +118,13 @@ def dialogue_records(
         options: strategy and what to tell.
         steps: follow-ups of each dialogue; None: ``options.follow_ups``.
         seed: of the choice of questions and phrasings; the same story gets the same dialogue wherever it stands.
+
+    Raises:
+        UserError: long range with a single step.
     """
     steps = steps or options.follow_ups
+    if options.strategy == "long_range" and steps < 2:
+        raise UserError(f"data: long_range needs at least 2 steps (another story, and the return), got {steps}")
     waiting: list[tuple[Record, _Told]] = []  # long range: stories that have found no partner
     for record in records:
         if not isinstance(record.value, str):
@@ -232,7 +238,7 @@ def _paired(
 
 
 def _long_range(first: _Told, second: _Told, steps: int, rng: np.random.Generator) -> Dialogue | None:
-    if first.names & second.names or steps < 2:
+    if first.names & second.names:
         return None
     about_first = [
         fact for fact in first.facts
