@@ -26,7 +26,7 @@ recipe_app = typer.Typer(help="Work with recipes.", no_args_is_help=True)
 reward_app = typer.Typer(help="Work with rewards.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(reward_app, name="reward")
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 130)
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name (`rxt-mrl list recipes`) or a YAML file.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key; repeatable.")]
@@ -58,7 +58,11 @@ def train(
     from . import pipeline
     from .recipe import load_recipe
 
-    assignments = [*(sets or []), *([f"reward={reward}"] if reward else []), *([f"seed={seed}"] if seed is not None else [])]
+    assignments = [
+        *(sets or []),
+        *([f"reward={reward}"] if reward else []),
+        *([f"seed={seed}"] if seed is not None else []),
+    ]
     pipeline.train(load_recipe(recipe, assignments), out=out, resume=resume, overwrite=overwrite, console=console)
 
 

@@ -16,11 +16,10 @@ from rich.console import Console
 
 from . import checkpoints, provenance
 from .contracts import Stage
-from .dialogues.tokenizer import DialogueTokenizer
 from .errors import UserError
-from .evaluation.report import stage_table
-from .evaluation.results import write_retention
-from .measuring import Measuring
+from .evaluation.plots import plot_retention, plot_stages
+from .evaluation.report import retention_table, write_retention
+from .measuring import Measuring, effect_lines
 from .model import RxT
 from .mrl.trainer import train_mrl
 from .recipe import Recipe
@@ -63,11 +62,13 @@ def train(
         RunDir.check_free(out, overwrite=overwrite)
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
-    data = RunData(recipe)
+    folder = out / "checkpoints" / "tokenizer"
+    data = RunData(recipe, checkpoints.load_tokenizer(folder) if resume and folder.is_dir() else None)
     data.check()
     if not resume:
         run = RunDir.create(out, overwrite=overwrite)
         provenance.write_recipe(recipe, run.recipe_path)
+    data.tokenizer.save(folder)
     try:
         _Pipeline(recipe, data, run, console).run()
     except KeyboardInterrupt:
@@ -85,9 +86,9 @@ class _Pipeline:
         self.recipe, self.data, self.run_dir, self.console = recipe, data, run, console
         self.started = time.monotonic()
         self.device = _device(recipe.device)
-        self.tokenizer = self._tokenizer()
+        self.tokenizer = data.tokenizer
         self.model = self._initial_model()
-        self.measuring = Measuring(recipe, data, self.tokenizer)
+        self.measuring = Measuring(data)
         self.results: dict[str, dict[str, Any]] = dict(run.progress)
 
     def run(self) -> None:
@@ -109,7 +110,9 @@ class _Pipeline:
         if note is None:
             return
         checkpoints.save(self.run_dir.checkpoint_dir(name), self.model, self.tokenizer)
-        note["retention"] = self.measuring.retention(self.model, final=name in ("memory_aware", "mrl"))
+        note["retention"] = self.measuring.retention(self.model, whole=name in ("memory_aware", "mrl"))
+        if "sampled_reward" in note:  # beside recall and score in retention.json
+            note["retention"]["sampled_reward"] = note["sampled_reward"]
         self.results[name] = note
         self.run_dir.complete(name, note)
         self._report_stage(name, note)
@@ -118,9 +121,11 @@ class _Pipeline:
         settings = getattr(self.recipe.supervised, name)
         if settings is None or settings.updates == 0:
             return None
-        rows = self.data.supervised(name, self.tokenizer)
+        rows = self.data.supervised(name)
         resume_from = last_checkpoint(self.run_dir, name)
-        trained = run_stage(name, self.model, self.tokenizer, rows, settings, self.run_dir, self.recipe.seed, resume_from)
+        trained = run_stage(
+            name, self.model, self.tokenizer, rows, settings, self.run_dir, self.recipe.seed, resume_from
+        )
         return {"seconds": trained["seconds"], "updates": trained["updates"]}
 
     def _mrl(self) -> dict[str, Any]:
@@ -137,14 +142,14 @@ class _Pipeline:
             trained = train_mrl(
                 self.model,
                 self.tokenizer,
-                lambda stage: self.data.mrl(stage, self.tokenizer),
+                self.data.mrl,
                 stages,
                 run=self.run_dir,
                 reward=recipe.reward,
                 env=recipe.env,
                 algorithm=algorithm,
                 rollout=recipe.rollout,
-                validation=lambda stage: self.data.validation(self.tokenizer, stage),
+                validation=self.data.validation,
                 embedding=embedding,
                 seed=recipe.seed,
                 resume=True,
@@ -152,7 +157,7 @@ class _Pipeline:
             updates = sum(trained.updates)
         seconds = time.monotonic() - started
         gain = self.measuring.gain(self.model, embedding, before)
-        return {"seconds": seconds, "updates": updates, "control": recipe.control, "reward": gain}
+        return {"seconds": seconds, "updates": updates, "control": recipe.control, "sampled_reward": gain}
 
     def _supervised_control(self, last: Stage) -> float:
         """The control that spends MRL's time on supervised training at the steps of the last curriculum stage."""
@@ -169,19 +174,11 @@ class _Pipeline:
                 ),
             }
         )
-        rows = self.data.at_steps(self.tokenizer, last.steps, self.recipe.data.supervised_dialogues, part="control")
+        rows = self.data.at_steps(last.steps, self.recipe.data.supervised_dialogues, part="control")
         seed = key(self.recipe.seed, "control") % 2**31
         return run_stage("memory_aware", self.model, self.tokenizer, rows, settings, None, seed)["updates"]
 
     # --- what a run starts from ---
-
-    def _tokenizer(self) -> DialogueTokenizer:
-        folder = self.run_dir.path / "checkpoints" / "tokenizer"
-        if folder.is_dir():
-            return checkpoints.load_tokenizer(folder)
-        tokenizer = self.data.tokenizer()
-        tokenizer.save(folder)
-        return tokenizer
 
     def _initial_model(self) -> RxT:
         if self.recipe.model.init_from is not None:
@@ -208,15 +205,25 @@ class _Pipeline:
     def _report(self) -> None:
         if not self.results:
             raise UserError("the recipe trains nothing: give a supervised stage or a curriculum")
-        path = write_retention(self.run_dir.evaluation_dir, self.results)
-        self.console.print(stage_table(self.results))
-        for line in (
-            f"run        {self.run_dir.path}",
-            f"report     {path}",
+        results = {name: note["retention"] for name, note in self.results.items()}
+        report = write_retention(self.run_dir, results)
+        last = list(results.values())[-1]
+        pictures = [plot_stages(results, self.run_dir.evaluation_dir / "stages.png")]
+        if last["recall"] is not None:
+            pictures.append(plot_retention(last, self.run_dir.evaluation_dir / "retention.png"))
+        self.console.print(retention_table(results))
+        lines = effect_lines(self.results)
+        lines += [f"run        {self.run_dir.path}", f"report     {report}"]
+        lines += [f"picture    {path}" for path in pictures]
+        lines += [
             f"model      {checkpoints.locate(self.run_dir.path)}",
+            f"metrics    {self.run_dir.path / 'metrics.jsonl'}, tensorboard --logdir {self.run_dir.path / 'tensorboard'}",
+            f"rollouts   {self.run_dir.path / 'rollouts'}",
+            f"talk to it rxt-mrl chat {self.run_dir.path}",
             f"time       {time.monotonic() - self.started:.0f} s",
-        ):
-            self.console.print(line, highlight=False, soft_wrap=True)
+        ]
+        for line in lines:
+            self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _device(name: str) -> torch.device:

@@ -26,9 +26,8 @@ from .dialogues.sources import DataSettings
 from .evaluation.config import EvaluationSettings
 from .model.config import RxTConfig
 from .model.presets import preset
-from .mrl.config import AlgorithmSettings, EnvSpec, RolloutSettings
+from .mrl.config import AlgorithmSettings, EnvSpec, RolloutSettings, for_stage
 from .mrl.config import check as check_algorithm
-from .mrl.config import for_stage
 from .recipe_loading import override, resolve, validate
 from .settings import Settings
 from .supervised.config import SupervisedSettings

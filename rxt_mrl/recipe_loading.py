@@ -121,7 +121,7 @@ def explain(schema: type[BaseModel], error: ValidationError) -> str:
     mistakes = error.errors()
     first = mistakes[0]
     location = tuple(part for part in first["loc"] if not (isinstance(part, str) and "[" in part))
-    key = ".".join(str(part) for part in location) or "the recipe"
+    key = ".".join(str(part) for part in location)
     if first["type"] == "extra_forbidden":
         allowed = sorted(_fields(schema, location[:-1]))
         text = f"unknown key {key!r}{_suggest(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
@@ -131,7 +131,8 @@ def explain(schema: type[BaseModel], error: ValidationError) -> str:
         message = first["msg"].removeprefix("Value error, ")
         value = repr(first["input"])
         value = value if len(value) <= 80 else value[:77] + "..."
-        text = f"{key} = {value}: {message[:1].lower()}{message[1:]}"
+        message = message[:1].lower() + message[1:]
+        text = f"{key} = {value}: {message}" if key else message
     more = len(mistakes) - 1
     return text + (f" (and {more} more)" if more else "")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
+from . import plugins
 from .checkpoints import load_tokenizer
 from .contracts import Dialogue, Stage
 from .dialogues.batching import DialogueTensors, encode_dialogues
@@ -11,6 +13,7 @@ from .dialogues.sources import load_dialogues, load_pairs, load_texts
 from .dialogues.tokenizer import DialogueTokenizer
 from .errors import UserError
 from .recipe import Recipe
+from .scoring import WeightedReward
 from .seeding import key
 from .supervised.config import StageName
 
@@ -22,16 +25,34 @@ VALIDATION_EPISODES = 128
 
 
 class RunData:
-    """Loads what a recipe names; nothing is loaded before it is asked for.
+    """Loads what a recipe names, and keeps what is loaded.
 
     Args:
         recipe: the run's recipe.
+        tokenizer: the run's, where it has one already; None: see :meth:`make_tokenizer`.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, tokenizer: DialogueTokenizer | None = None) -> None:
         self.recipe = recipe
+        self.tokenizer = tokenizer or self.make_tokenizer()
+        self._stages: dict[int, DialogueTensors] = {}
 
-    def tokenizer(self) -> DialogueTokenizer:
+    def check(self) -> None:
+        """Load the plug-ins and the data of every stage, so that nothing is missing or too long in mid-run.
+
+        Raises:
+            UserError: for the first thing that does not fit.
+        """
+        plugins.find("env", self.recipe.env.use)
+        WeightedReward(self.recipe.reward)
+        for stage in self.recipe.curriculum:
+            if stage.reward is not None:
+                WeightedReward(stage.reward)
+            if self.recipe.control != "supervised":
+                self.mrl(stage)
+        _ = self.held_out
+
+    def make_tokenizer(self) -> DialogueTokenizer:
         """The tokenizer: of the checkpoint that the run starts from, of a folder, or trained on the recipe's data."""
         recipe = self.recipe
         folder = recipe.model.init_from or recipe.tokenizer.path
@@ -63,14 +84,12 @@ class RunData:
             raise UserError(f"data.sources.{source or self.recipe.data.default}: no dialogues in split {split!r}")
         return loaded.dialogues
 
-    def encode(
-        self, dialogues: Sequence[Dialogue], tokenizer: DialogueTokenizer, steps: int, *, source: str | None = None
-    ) -> DialogueTensors:
+    def encode(self, dialogues: Sequence[Dialogue], steps: int, *, source: str | None = None) -> DialogueTensors:
         """Encode dialogues under the recipe's token limits."""
         limits = self.recipe.limits
         return encode_dialogues(
             dialogues,
-            tokenizer,
+            self.tokenizer,
             max_query=limits.query,
             max_answer=limits.answer,
             strategy=self.recipe.source(source).strategy,
@@ -78,34 +97,38 @@ class RunData:
             on_long=limits.on_long,
         )
 
-    def supervised(self, name: StageName, tokenizer: DialogueTokenizer) -> DialogueTensors | list[str]:
+    def supervised(self, name: StageName) -> DialogueTensors | list[str]:
         """What a supervised stage trains on: texts (stage 1 with a ``data.text`` source) or dialogues."""
         recipe = self.recipe
         if name == "joint" and recipe.data.text is not None:
             return load_texts(recipe.source(recipe.data.text), "train", limit=MAX_TEXTS)
         if name == "interaction" and recipe.data.pairs is not None:
             pairs = load_pairs(recipe.source(recipe.data.pairs), "train", limit=recipe.data.supervised_dialogues)
-            return self.encode([Dialogue(*pair, interactions=()) for pair in pairs], tokenizer, 0)
+            return self.encode([Dialogue(*pair, interactions=()) for pair in pairs], 0)
         aware = recipe.supervised.memory_aware
         steps = aware.max_steps if aware else self.most_steps
-        return self.at_steps(tokenizer, steps, recipe.data.supervised_dialogues)
+        return self.at_steps(steps, recipe.data.supervised_dialogues)
 
-    def at_steps(self, tokenizer: DialogueTokenizer, steps: int, episodes: int, *, part: str = "") -> DialogueTensors:
+    def at_steps(self, steps: int, episodes: int, *, part: str = "") -> DialogueTensors:
         """Training dialogues of the default source with ``steps`` follow-ups."""
-        return self.encode(self.dialogues("train", steps, episodes, part=part), tokenizer, steps)
+        return self.encode(self.dialogues("train", steps, episodes, part=part), steps)
 
-    def mrl(self, stage: Stage, tokenizer: DialogueTokenizer) -> DialogueTensors:
+    def mrl(self, stage: Stage) -> DialogueTensors:
         """Training dialogues of a curriculum stage."""
-        count = self.recipe.data.mrl_dialogues
-        dialogues = self.dialogues("train", stage.steps, count, source=stage.data, part=f"mrl {stage.steps}")
-        return self.encode(dialogues, tokenizer, stage.steps, source=stage.data)
+        number = self.recipe.curriculum.index(stage)
+        if number not in self._stages:
+            count, part = self.recipe.data.mrl_dialogues, f"mrl {stage.steps}"
+            dialogues = self.dialogues("train", stage.steps, count, source=stage.data, part=part)
+            self._stages[number] = self.encode(dialogues, stage.steps, source=stage.data)
+        return self._stages[number]
 
-    def validation(self, tokenizer: DialogueTokenizer, stage: Stage) -> DialogueTensors:
+    def validation(self, stage: Stage) -> DialogueTensors:
         """Held-out dialogues for the promotion rule of a curriculum stage."""
         dialogues = self.dialogues("validation", stage.steps, VALIDATION_EPISODES, source=stage.data, part="promotion")
-        return self.encode(dialogues, tokenizer, stage.steps, source=stage.data)
+        return self.encode(dialogues, stage.steps, source=stage.data)
 
-    def held_out(self, tokenizer: DialogueTokenizer) -> DialogueTensors:
+    @functools.cached_property
+    def held_out(self) -> DialogueTensors:
         """Held-out dialogues for the evaluation: the same ones for every stage and for every seed of training."""
         evaluation = self.recipe.evaluation
         steps = evaluation.steps or self.most_steps
@@ -114,4 +137,4 @@ class RunData:
         )
         if not loaded.dialogues:
             raise UserError(f"data.sources.{self.recipe.data.default}: no dialogues in split 'validation'")
-        return self.encode(loaded.dialogues, tokenizer, steps)
+        return self.encode(loaded.dialogues, steps)
