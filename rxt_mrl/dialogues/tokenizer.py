@@ -113,8 +113,11 @@ class DialogueTokenizer:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
-        """:meth:`encode_text` for many texts at once; much faster than one by one."""
-        return [item.ids for item in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        """:meth:`encode_text` for many texts at once; much faster than one by one, and each text is encoded once."""
+        unique = list(dict.fromkeys(texts))
+        encoded = self.tokenizer.encode_batch_fast(unique, add_special_tokens=False)
+        ids = {text: item.ids for text, item in zip(unique, encoded, strict=True)}
+        return [ids[text] for text in texts]
 
     def encode_query(self, text: str) -> list[int]:
         """``[BOS][Q] text [A]``."""

@@ -64,5 +64,5 @@ def test_bad_rows_are_named(change, message):
         row["interactions"] = [{**PLAIN["interactions"][0], "asks": change["asks"]}]
     with pytest.raises(UserError, match=message):
         from_row(row)
-    with pytest.raises(UserError, match="^train row 1: "):
+    with pytest.raises(UserError, match=r"^train row 1: "):
         from_dataset([PLAIN, row], name="train")

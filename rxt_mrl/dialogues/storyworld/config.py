@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,11 @@ from .vocabulary import FAMILIES, ROLES
 Level = Literal["easy", "medium", "hard"]
 
 Split = Literal["train", "validation", "test"]
+
+Kind = Literal["recall", "before", "check", "who", "hop", "compare", "tally"]
+"""Kinds of questions, see :class:`QuestionWeights`."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 PHRASINGS = 4
 """The most phrasings that a slot has."""
@@ -56,7 +61,7 @@ class StoryworldConfig(Settings):
     strategy: Strategy = "multi_step"
     level: Level = "easy"
 
-    slots: int | tuple[str, ...] = 12
+    slots: int | tuple[str, ...] = 10
     """How many kinds of facts (the plain ones first), or their names."""
     values: int = Field(default=20, ge=2)
     """Values of each slot (numbers: all 22): guessing scores one in this many."""
@@ -64,7 +69,7 @@ class StoryworldConfig(Settings):
     """If above 0: validation and test use this many values of each slot that train never uses there (numbers apart)."""
     phrasings: int = Field(default=2, ge=1, le=PHRASINGS)
     """Phrasings of each statement, question and answer."""
-    first_facts: int = Field(default=4, ge=2)
+    first_facts: int = Field(default=3, ge=2)
     """Facts that the first interaction tells."""
     first_characters: int = Field(default=1, ge=1)
     """Characters that the first interaction is about."""
@@ -82,8 +87,9 @@ class StoryworldConfig(Settings):
     """Probability that a statement also says what was not so ("red, not blue")."""
     filler_rate: float = Field(default=0.0, ge=0, le=1)
     """Probability of a sentence that tells nothing, before a follow-up's statement or question."""
-    later_share: float = Field(default=0.5, ge=0, le=1)
-    """Probability of asking for a fact told after the first interaction, where both kinds are there."""
+    later_share: float = Field(default=0.6, ge=0, le=1)
+    """Probability of asking for a fact told after the first interaction, where both kinds are there. More than a half,
+    because the first follow-up has nothing else to ask for than the first interaction."""
     reask: bool = True
     """Whether a fact may be asked again while others have never been asked (never twice running).
     Without it, ``later_share`` gives way to facts that have not been asked."""

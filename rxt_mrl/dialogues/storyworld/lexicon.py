@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ... import seeding
-from .config import Split, StoryworldConfig
+from .config import KINDS, Split, StoryworldConfig
 from .phrasing import BY_NAME, Slot
 from .vocabulary import FAMILIES
 
@@ -40,6 +40,9 @@ class Lexicon:
             for slot in self.slots
             for word in FAMILIES[slot.family]
         }
+
+        weights = config.questions.model_dump()
+        self.kinds = tuple((kind, float(weights[kind])) for kind in KINDS if weights[kind] > 0)
 
     def values(self, split: Split) -> dict[str, tuple[str, ...]]:
         """The values of each slot in a split."""

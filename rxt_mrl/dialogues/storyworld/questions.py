@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from ...contracts import Ask
+from .config import Kind
 from .phrasing import COMPARISONS
 from .plots import NUMBER_WORDS, Fact, Plot, Told
 from .vocabulary import NUMBERS
-
-Kind = Literal["recall", "before", "check", "who", "hop", "compare", "tally"]
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +31,6 @@ class Examiner:
 
     def __init__(self, plot: Plot) -> None:
         self.plot = plot
-        weights = plot.config.questions
-        self.kinds = tuple((kind, float(getattr(weights, kind))) for kind in KINDS if getattr(weights, kind) > 0)
         self._last: Kind = "recall"
 
     def ask(
@@ -75,7 +69,7 @@ class Examiner:
 
     def _question(self, turn: int, fact: Fact, now: Told | None, first: bool | None) -> Question:
         """A question about a fact: kinds are tried in a random, weighted order until one makes sense."""
-        kinds = list(self.kinds)
+        kinds = list(self.plot.lexicon.kinds)
         while len(kinds) > 1:
             point = self.plot.rng.random() * sum(weight for _, weight in kinds)
             index = 0
