@@ -1,0 +1,57 @@
+"""How many floating-point operations a workload needs, from the configuration alone.
+
+Counted: matrix products, attention scores and their sums, as 2 per multiply-add. Not counted: norms, softmax,
+activations, sampling, moving data. So a share of 100 % cannot be reached; it says how far off the rest keeps us.
+"""
+
+from __future__ import annotations
+
+from rxt_mrl.model.config import AttentionConfig, FeedForwardConfig, MoEConfig, RxTConfig
+
+
+def generation_flops(config: RxTConfig, batch: int, prompt: int, new: int) -> float:
+    """Memory keys and values, the prompt, then ``new - 1`` steps (the last token is not fed back)."""
+    decoder, dim, layers = config.decoder, config.embed_dim, config.num_layers
+    assert decoder is not None
+    query, kv, out, width = _attention(config, decoder.attention)
+    cross_query, cross_kv, cross_out, cross_width = _attention(config, decoder.cross_attention)
+    feed = _feed_forward(dim, decoder.feed_forward, decoder.moe)
+    token = query + kv + out + cross_query + cross_out + 2 * cross_width * config.slots + feed
+    fed = prompt + new - 1
+    scores = 2 * width * fed * (fed + 1) / 2
+    head = dim * config.vocab_size * new
+    return 2.0 * batch * (layers * (fed * token + scores + config.slots * cross_kv) + head)
+
+
+def update_flops(config: RxTConfig, batch: int, tokens: int) -> float:
+    """Encoder and memory attention over ``tokens`` per row, for the ``interlayer`` variant with linear gates."""
+    encoder, memory, dim, slots = config.encoder, config.memory_attention, config.embed_dim, config.slots
+    assert encoder is not None
+    assert memory is not None
+    query, kv, out, width = _attention(config, encoder.attention)
+    feed = _feed_forward(dim, encoder.feed_forward, encoder.moe)
+    encoding = tokens * (query + kv + out + feed) + 2 * width * tokens * tokens
+    query, kv, out, width = _attention(config, memory.attention)
+    writing = slots * (query + out) + tokens * kv + 2 * width * slots * tokens
+    query, kv, out, width = _attention(config, memory.inner_attention)
+    mixing = slots * (query + kv + out) + 2 * width * slots * slots
+    gates = 2 * slots * slots if memory.gate.type == "linear" else 0
+    return 2.0 * batch * config.num_layers * (encoding + writing + mixing + gates)
+
+
+def _attention(config: RxTConfig, attention: AttentionConfig) -> tuple[int, int, int, int]:
+    """Weights of the query, key/value and output projections, and the width of all query heads."""
+    heads = attention.heads or config.heads
+    head_dim = config.embed_dim // heads
+    queries, groups = attention.head_counts(config.heads)
+    width = max(queries, groups) * head_dim
+    dim = config.embed_dim
+    return dim * queries * head_dim, 2 * dim * groups * head_dim, width * dim, width
+
+
+def _feed_forward(dim: int, block: FeedForwardConfig, moe: MoEConfig | None) -> int:
+    """Weights that one token meets."""
+    weights = dim * block.hidden * (3 if block.gated else 2)
+    if moe is None:
+        return weights
+    return weights * (moe.top_k + moe.shared_experts) + dim * moe.experts
