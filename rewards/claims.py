@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-_PIECE = re.compile(r"[^\W_]+|[.,;:!?()\[\]\n\"…—–/|]|--")
-_CONTRACTION = re.compile(r"n['’]t\b")
-_ENDING = re.compile(r"['’](?:s|re|ve|ll|d|m)\b|['’](?=\s|$)")
+_PIECE = re.compile(r"[^\W_]+|[.,;:!?()\[\]\n\"\u2026\u2014\u2013/|]|--")
+_CONTRACTION = re.compile(r"n['\u2019]t\b")
+_ENDING = re.compile(r"['\u2019](?:s|re|ve|ll|d|m)\b|['\u2019](?=\s|$)")
 
+# fmt: off
 _NUMBERS = dict(
     enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
+        [
+            "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+            "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+        ]
     )
 )
 _DIGITS = {str(number): word for number, word in _NUMBERS.items()} | {"30": "thirty", "40": "forty", "50": "fifty"}
@@ -27,7 +30,10 @@ _BREAKS = frozenset({"and", "but", "so", "because", "while", "then", "though", "
 _NEGATORS = frozenset({"not", "no", "never", "neither", "nor", "without", "false", "wrong", "untrue", "incorrect"})
 _EXCLUDERS = frozenset({("instead", "of"), ("rather", "than"), ("other", "than"), ("anything", "but"), ("all", "but")})
 _AUXILIARIES = frozenset(
-    "is are was were be been do does did has have had can could will would should might must may".split()
+    [
+        "is", "are", "was", "were", "be", "been", "do", "does", "did", "has", "have", "had", "can", "could", "will",
+        "would", "should", "might", "must", "may",
+    ]
 )
 ARTICLES = frozenset({"a", "an", "the"})
 FUNCTION_WORDS = (
@@ -36,11 +42,17 @@ FUNCTION_WORDS = (
     | _BREAKS
     | _NEGATORS
     | frozenset(
-        "i you he she it we they me him her us them my your his its our their this that these those there here who "
-        "what which where when how of in on at to from by with for as than or if about also too very just only "
-        "yes yeah ok okay oh well sure course think know remember believe told said say am s t".split()
+        [
+            "i", "you", "he", "she", "it", "we", "they", "me", "him", "her", "us", "them", "my", "your", "his", "its",
+            "our", "their", "this", "that", "these", "those", "there", "here", "who", "what", "which", "where",
+            "when", "how", "of", "in", "on", "at", "to", "from", "by", "with", "for", "as", "than", "or", "if",
+            "about", "also", "too", "very", "just", "only", "yes", "yeah", "ok", "okay", "oh", "well", "sure",
+            "course",
+            "definitely", "certainly", "maybe", "perhaps", "probably", "please", "thanks", "thank", "think", "know", "remember", "believe", "told", "said", "say", "am", "s", "t",
+        ]
     )
 )
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +181,7 @@ def common_run(left: Sequence[str], right: Sequence[str]) -> range:
 
 
 def hedges(text: Text, value: Sequence[str], known: frozenset[str]) -> bool:
-    """Whether a text offers the value among others: "red or blue", "red, blue, green", "red blue green yellow".
+    """Whether a text offers the value among others: "red or blue", "red and blue", "red, blue, green", "red blue".
 
     Args:
         text: the answer.
@@ -179,17 +191,25 @@ def hedges(text: Text, value: Sequence[str], known: frozenset[str]) -> bool:
     words = text.words
     for at in occurrences(words, value):
         end = at + len(value)
-        if end + 1 < len(words) and words[end] == "or" and _foreign(words[end + 1 : end + 3], known):
+        after, before = words[end : end + 3], words[max(0, at - 3) : at]
+        if "or" in after and _foreign(words[end : end + 4], known):
             return True
-        if at > 0 and words[at - 1] == "or" and _foreign(words[max(0, at - 3) : at - 1], known):
+        if "or" in before and _foreign(words[max(0, at - 4) : at], known):
+            return True
+        if _paired(words[end:], known) or _paired(words[:at][::-1], known):
             return True
     content = [word for word in words if word not in FUNCTION_WORDS]
     strangers = len([word for word in content if word not in known])
-    if strangers < 2:
-        return False
-    if strangers >= 3 and len(content) == len(words) and not any(w in known and w not in value for w in words):
-        return True  # a bare row of words
-    return _enumerated(text, value, known)
+    bare = len(content) + words.count("and") == len(words) and not any(w in known and w not in value for w in content)
+    if bare and strangers:
+        return True  # nothing but the value and other words: "red blue green"
+    return strangers >= 2 and _enumerated(text, value, known)
+
+
+def _paired(words: Sequence[str], known: frozenset[str]) -> bool:
+    """Whether the words next to a value, read away from it, add a foreign one: "red and blue"."""
+    near = [word for word in words[:5] if word not in ARTICLES]
+    return len(near) > 1 and near[0] == "and" and _foreign(near[1:2], known)
 
 
 def _enumerated(text: Text, value: Sequence[str], known: frozenset[str]) -> bool:

@@ -31,9 +31,9 @@ class FactRecall:
     The right answer and a paraphrase that contains the fact earn the same. Nothing is earned by: a wrong or outdated
     value (``Ask.wrong``) that the answer claims, also beside the right one; a negated fact ("It is not Rex"); a fact
     that stands only in an echo of the query or only in a question; a copy of an earlier interaction; alternatives
-    ("red or blue"); a list of values; a value said again and again; an answer more than ``longest`` times as long as the reference.
-    A rule that the reference itself breaks is not applied. If one slot is asked for twice and the reference has only
-    the newest value, the older one is wrong.
+    ("red or blue", "red and blue"); a list of values; a value said again and again; an answer more than ``longest``
+    times as long as the reference. A rule that the reference itself breaks is not applied. If one slot is asked for
+    twice and the reference has only the newest value, the older one is wrong.
 
     What it cannot tell apart: it does not know who the fact is about ("The cat is red" for "The dog is red"), nor a
     right answer from one with another, unannotated value added in a sentence of its own ("It is red. It is blue.").

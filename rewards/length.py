@@ -24,7 +24,15 @@ class Length:
     """
 
     blind_to: ClassVar[frozenset[str]] = frozenset(
-        {"short", "wrong value", "outdated value", "negated", "echo of the query", "list of all values", "other dialogue"}
+        {
+            "short",
+            "wrong value",
+            "outdated value",
+            "negated",
+            "echo of the query",
+            "list of all values",
+            "other dialogue",
+        }
     )
 
     def __init__(self, target: int | None = None, penalise_longer: bool = True) -> None:

@@ -18,6 +18,10 @@ _CHUNK = 8_192
 """Tokens per chunk: keeps the sort in the processor's cache, and token numbers below 13 bits."""
 
 
+_TABLE = 1 << 22
+"""Up to this vocabulary size tokens are renumbered with a table, above it by sorting."""
+
+
 def compact(ids: torch.Tensor, keep: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Move the kept tokens of each row to its left.
 
@@ -131,6 +135,9 @@ def _keys(texts: Sequence[tuple[np.ndarray, np.ndarray]], orders: int) -> np.nda
 
 def _renumber(tokens: list[np.ndarray], base: int) -> tuple[list[np.ndarray], int]:
     """Give the tokens that occur the numbers 0, 1, 2 ..."""
+    if base > _TABLE:
+        tokens = _rank(tokens)
+        return tokens, 1 + max(int(ids.max(initial=0)) for ids in tokens)
     occurs = np.zeros(base, dtype=np.int64)
     for ids in tokens:
         occurs[ids] = 1

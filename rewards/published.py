@@ -35,7 +35,15 @@ class Published:
     """
 
     blind_to: ClassVar[frozenset[str]] = frozenset(
-        {"paraphrase", "short", "wrong value", "outdated value", "negated", "copy of the saved interaction", "repetition"}
+        {
+            "paraphrase",
+            "short",
+            "wrong value",
+            "outdated value",
+            "negated",
+            "copy of the saved interaction",
+            "repetition",
+        }
     )
 
     def __init__(self, answer_id: int | None = 6, **options: Any) -> None:
@@ -46,7 +54,9 @@ class Published:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             what = f"option {key!r} = {first['input']!r}: " if key else ""
-            known = f"; allowed: {', '.join(PublishedConfig.model_fields)}" if first["type"] == "extra_forbidden" else ""
+            known = (
+                f"; allowed: {', '.join(PublishedConfig.model_fields)}" if first["type"] == "extra_forbidden" else ""
+            )
             raise UserError(f"{what}{first['msg']}{known}") from error
 
     def __call__(self, context: RewardContext) -> tuple[torch.Tensor, torch.Tensor]:

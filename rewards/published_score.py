@@ -174,7 +174,9 @@ def scale(config: PublishedConfig, score: torch.Tensor) -> torch.Tensor:
     return (2 * score - 1 if config.tanh_reward_scale else score) * config.rewards_scale
 
 
-def fold_mean(config: PublishedConfig, turn: Tokens, embedding: torch.Tensor, mean: torch.Tensor | None) -> torch.Tensor:
+def fold_mean(
+    config: PublishedConfig, turn: Tokens, embedding: torch.Tensor, mean: torch.Tensor | None
+) -> torch.Tensor:
     """The running mean of embeddings after one more previous interaction, ``(rows, dim)``."""
     fresh = mean_embedding(turn, embedding)
     if mean is None or not config.use_running_mean:

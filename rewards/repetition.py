@@ -26,7 +26,15 @@ class Repetition:
     """
 
     blind_to: ClassVar[frozenset[str]] = frozenset(
-        {"wrong value", "outdated value", "negated", "echo of the query", "copy of the saved interaction", "list of all values", "other dialogue"}
+        {
+            "wrong value",
+            "outdated value",
+            "negated",
+            "echo of the query",
+            "copy of the saved interaction",
+            "list of all values",
+            "other dialogue",
+        }
     )
 
     def __init__(self, orders: Sequence[int] = (2, 3)) -> None:

@@ -30,7 +30,15 @@ class SentenceCosine:
     """
 
     blind_to: ClassVar[frozenset[str]] = frozenset(
-        {"short", "wrong value", "outdated value", "negated", "echo of the query", "copy of the saved interaction", "repetition"}
+        {
+            "short",
+            "wrong value",
+            "outdated value",
+            "negated",
+            "echo of the query",
+            "copy of the saved interaction",
+            "repetition",
+        }
     )
 
     def __init__(

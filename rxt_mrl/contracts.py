@@ -113,7 +113,9 @@ class TokenText:
         decode: Callable[[list[int]], str],
     ) -> None:
         if ids.dim() != 2 or ids.shape != mask.shape:
-            raise ValueError(f"ids and mask must both be (episodes, tokens), got {tuple(ids.shape)}, {tuple(mask.shape)}")
+            raise ValueError(
+                f"ids and mask must both be (episodes, tokens), got {tuple(ids.shape)}, {tuple(mask.shape)}"
+            )
         self.ids = ids
         self.mask = mask.bool()
         self._special_ids = torch.as_tensor(list(special_ids), dtype=torch.long)
@@ -256,7 +258,9 @@ NaN is always an error; say "does not apply" with ``None`` or ``applies``."""
 class Reward(Protocol):
     """Scores a batch of answers: ``(episodes,)`` floats in [0, 1]. Any callable of this shape is a reward."""
 
-    def __call__(self, context: RewardContext) -> Scores: ...
+    def __call__(self, context: RewardContext) -> Scores:
+        """Score the answers of a batch."""
+        ...
 
 
 _Declared = TypeVar("_Declared", bound=Callable[..., Any])

@@ -100,6 +100,8 @@ def build(target: Any, label: str, options: dict[str, Any]) -> Any:
     Raises:
         UserError: when the options do not fit or the constructor fails on them.
     """
+    if options and not inspect.isclass(target) and not inspect.isroutine(target):
+        raise UserError(f"{label} is already an object and takes no options, got {sorted(options)}")
     if inspect.isclass(target) or options:
         _check_options(target, label, options)
     if inspect.isclass(target):
@@ -112,8 +114,6 @@ def build(target: Any, label: str, options: dict[str, Any]) -> Any:
             raise UserError(f"{label}: cannot be made with options {options}: {message}") from error
     if not options:
         return target
-    if not inspect.isroutine(target):
-        raise UserError(f"{label} is already an object and takes no options, got {sorted(options)}")
     return functools.partial(target, **options)
 
 
@@ -170,7 +170,7 @@ def _underlying(target: Any) -> Any:
 def _label(spec: Any, target: Any) -> str:
     if isinstance(spec, str):
         return spec
-    return getattr(target, "reward_name", None) or getattr(target, "__name__", type(target).__name__)
+    return str(getattr(target, "reward_name", None) or getattr(target, "__name__", type(target).__name__))
 
 
 def _entries(kind: Kind) -> dict[str, EntryPoint]:
@@ -235,9 +235,8 @@ def _summary(kind: Kind, name: str) -> str:
 
 
 def _unknown(kind: str, spec: str, known: list[str]) -> str:
-    return (
-        f"unknown {kind} {spec!r}{_close(spec, known)}; allowed: {', '.join(known) or 'none installed'}, "
-        + ("or a YAML file" if kind == "curriculum" else "a dotted path pkg.mod:Name, or path/file.py:Name")
+    return f"unknown {kind} {spec!r}{_close(spec, known)}; allowed: {', '.join(known) or 'none installed'}, " + (
+        "or a YAML file" if kind == "curriculum" else "a dotted path pkg.mod:Name, or path/file.py:Name"
     )
 
 
@@ -248,5 +247,3 @@ def _close(name: str, known: list[str]) -> str:
 
 def _line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".replace("\n", " ")
-
-

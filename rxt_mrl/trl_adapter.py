@@ -164,7 +164,8 @@ def to_trl(
     from .scoring import RewardError, WeightedReward, evaluate
 
     loaded = reward if isinstance(reward, WeightedReward) else plugins.load("reward", reward)
-    label = name or getattr(loaded, "reward_name", None) or getattr(loaded, "__name__", type(loaded).__name__)
+    given = name or getattr(loaded, "reward_name", None) or getattr(loaded, "__name__", None)
+    label = str(given or type(loaded).__name__)
 
     def score(context: RewardContext) -> list[float | None]:
         if isinstance(loaded, WeightedReward):
@@ -231,4 +232,6 @@ def _turn(turn: Any) -> tuple[str, str]:
 def _ask(ask: Any) -> Ask:
     if isinstance(ask, Ask):
         return ask
-    return Ask(str(ask["value"]), int(ask.get("told_at") or 0), tuple(ask.get("wrong") or ()), str(ask.get("slot") or ""))
+    return Ask(
+        str(ask["value"]), int(ask.get("told_at") or 0), tuple(ask.get("wrong") or ()), str(ask.get("slot") or "")
+    )

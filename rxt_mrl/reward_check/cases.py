@@ -187,7 +187,10 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         told=("The king wanted to be a baker. Nobody believed him.", "A king who bakes, how funny!"),
-        changed=("Now the king has changed his mind, he wants to be a sailor.", "Then the king should learn to be a sailor."),
+        changed=(
+            "Now the king has changed his mind, he wants to be a sailor.",
+            "Then the king should learn to be a sailor.",
+        ),
         query="What does the king want to be?",
         reference="The king wants to be a sailor.",
         paraphrase="It is his wish to become a sailor.",

@@ -1,31 +1,55 @@
-"""Time of our BLEU against NLTK's, on one CPU thread, over batch sizes and lengths.
-
-Run: ``OMP_NUM_THREADS=1 python tests/benchmarks/bench_rewards.py [--json FILE]``
-Each time is the best of several repeats, in seconds of processor time (so that a busy machine does not count); both
-sides start from what they are given in training: padded id tensors.
-"""
+"""BLEU of a batch against NLTK's, from the same padded id tensors, over batch sizes and lengths."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
-import timeit
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
+from harness import Bench, Row, Section, workload
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
-
 from rxt_mrl.rewards.bleu import token_bleu
 
 WEIGHTS = (0.25, 0.25, 0.25, 0.25)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+LENGTHS = (8, 32, 128)
 VOCABULARY = 8192
+MIN_RATIO, RATIO_64X128 = 1.0, 5.0
 
 
-def batch(rows: int, width: int, *, overlap: float = 0.6) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+@workload("bleu")
+def bleu(bench: Bench) -> Section:
+    """Milliseconds of NLTK and of ours, their ratio, and the largest difference of the scores."""
+    table: list[dict[str, float]] = []
+    for tokens in LENGTHS:
+        for rows in BATCHES[::3] if bench.quick else BATCHES:
+            ids, references, mask = batch(rows, tokens)
+
+            def ours(
+                ids: torch.Tensor = ids, refs: torch.Tensor = references, mask: torch.Tensor = mask
+            ) -> torch.Tensor:
+                return token_bleu((ids, mask), [(refs, mask)], WEIGHTS)
+
+            def theirs(
+                ids: torch.Tensor = ids, refs: torch.Tensor = references, mask: torch.Tensor = mask
+            ) -> list[float]:
+                return nltk_bleu(ids, refs, mask)
+
+            difference = (ours() - torch.tensor(theirs(), dtype=torch.float64)).abs().max().item()
+            slow, fast = milliseconds(theirs, bench.repeats), milliseconds(ours, 2 * bench.repeats)
+            table.append(
+                {"rows": rows, "tokens": tokens, "nltk": slow, "ours": fast, "ratio": slow / fast, "diff": difference}
+            )
+    worst = min(table, key=lambda line: line["ratio"])
+    named = [line for line in table if line["rows"] == 64 and line["tokens"] == 128]
+    rows_ = [Row("BLEU, least times NLTK's speed at any batch", worst["ratio"], "x", bar=MIN_RATIO)]
+    rows_ += [Row("BLEU, 64 x 128 tokens", line["ratio"], "x NLTK", bar=RATIO_64X128) for line in named]
+    rows_ += [Row("BLEU, 64 x 128 tokens", line["ours"], "ms", lower_is_better=True) for line in named]
+    note = f"slowest against NLTK: {worst['rows']} x {worst['tokens']} tokens; largest difference "
+    return Section({"bleu_ms": table}, rows_, note + f"{max(line['diff'] for line in table):.0e}")
+
+
+def batch(rows: int, width: int, overlap: float = 0.6) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Random answers and references that share about ``overlap`` of their tokens; ids, references, mask."""
     generator = torch.Generator().manual_seed(rows * 1000 + width)
     reference = torch.randint(7, VOCABULARY, (rows, width), generator=generator)
@@ -44,44 +68,15 @@ def nltk_bleu(ids: torch.Tensor, references: torch.Tensor, mask: torch.Tensor) -
     ]
 
 
-def best(function: Callable[[], Any], seconds: float) -> float:
-    """Best time of one call, in milliseconds."""
+def milliseconds(function: Callable[[], object], repeats: int) -> float:
+    """Best CPU time of one call; short calls are timed many at a time."""
+    start = time.process_time()
     function()
-    once = timeit.timeit(function, timer=time.process_time, number=1)
-    number = max(1, int(0.02 / max(once, 1e-7)))
-    repeats = max(3, min(20, int(seconds / max(once * number, 1e-7))))
-    return 1e3 * min(timeit.repeat(function, timer=time.process_time, number=number, repeat=repeats)) / number
-
-
-def compare(rows: int, width: int, seconds: float = 0.3) -> dict[str, float]:
-    """Times in milliseconds, their ratio and the largest difference of the scores."""
-    ids, references, mask = batch(rows, width)
-    ours = token_bleu((ids, mask), [(references, mask)], WEIGHTS)
-    difference = (ours - torch.tensor(nltk_bleu(ids, references, mask), dtype=torch.float64)).abs().max().item()
-    slow = best(lambda: nltk_bleu(ids, references, mask), seconds)
-    fast = best(lambda: token_bleu((ids, mask), [(references, mask)], WEIGHTS), seconds)
-    return {"rows": rows, "tokens": width, "nltk_ms": slow, "ours_ms": fast, "ratio": slow / fast, "diff": difference}
-
-
-def main() -> None:
-    """Print the table; write it as JSON when asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--tokens", type=int, nargs="*", default=[8, 32, 128])
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    results = []
-    print(f"{'rows':>5} {'tokens':>6} {'NLTK ms':>9} {'ours ms':>9} {'ratio':>7} {'max diff':>9}")
-    for width in args.tokens:
-        for rows in BATCHES:
-            row = compare(rows, width)
-            results.append(row)
-            print(
-                f"{rows:5} {width:6} {row['nltk_ms']:9.3f} {row['ours_ms']:9.3f} {row['ratio']:7.1f} {row['diff']:9.1e}"
-            )
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    number = max(1, int(0.01 / max(time.process_time() - start, 1e-6)))
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.process_time()
+        for _ in range(number):
+            function()
+        best = min(best, (time.process_time() - start) / number)
+    return 1000 * best

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from rxt_mrl.rewards.published import Published
+from rxt_mrl.rewards.published_score import PublishedConfig, Tokens, fold_mean, published_score, scale
 from safetensors.torch import load_file
 
 from rxt_mrl.contracts import Mode, RewardContext, Strategy, TokenText
-from rxt_mrl.rewards.published import Published
-from rxt_mrl.rewards.published_score import PublishedConfig, Tokens, fold_mean, published_score, scale
 
 FOLDER = Path(os.environ.get("RXT_MRL_REFERENCE", Path(__file__).parents[2] / ".." / "shared" / "reference")) / "RL"
 pytestmark = pytest.mark.skipif(
@@ -69,7 +69,9 @@ def test_the_formula_agrees_on_all_five_calls(name: str) -> None:
             mode=MODES.get(call, "standard"), first=first, running_mean=mean,
         )  # fmt: skip
         expected = outputs[f"reward_{name}_{call}"]
-        torch.testing.assert_close(scale(config, score), expected, atol=1e-4, rtol=1e-4, msg=lambda m, c=call: f"{c}: {m}")
+        torch.testing.assert_close(
+            scale(config, score), expected, atol=1e-4, rtol=1e-4, msg=lambda m, c=call: f"{c}: {m}"
+        )
 
 
 @pytest.mark.parametrize("name", list(_settings()))

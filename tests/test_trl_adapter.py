@@ -1,0 +1,137 @@
+"""Rewards in TRL's convention, in both directions."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rxt_mrl import plugins
+from rxt_mrl.contracts import Ask, RewardContext, RewardSpec
+from rxt_mrl.errors import UserError
+from rxt_mrl.scoring import RewardError, WeightedReward
+from rxt_mrl.trl_adapter import from_trl, to_trl
+
+CONTEXT = RewardContext.from_text(
+    ["q one", "q two"], ["a", "b b"], ["a", "b"], history=[[("x", "y")], [("z", "w")]], asks=[[Ask("a", 0)], []]
+)
+
+
+def starts_right(
+    prompts: list[str], completions: list[str], reference: list[str], **columns: Any
+) -> list[float | None]:
+    assert prompts == ["q one", "q two"][: len(prompts)] or len(prompts) == 1
+    assert set(columns) >= {"history", "asks", "step", "completion_ids", "trainer_state", "log_metric"}
+    columns["log_metric"]("seen", 1.0)
+    return [float(c.startswith(r)) if r == "a" else None for c, r in zip(completions, reference, strict=True)]
+
+
+def signed(completions: list[str], prompts: list[str]) -> list[float]:
+    return [-1.0 if " " in text else 1.0 for text in completions]
+
+
+def wants_solution(prompts: list[str], completions: list[str], solution: list[str]) -> list[float]:
+    return [float(a == b) for a, b in zip(completions, solution, strict=True)]
+
+
+def chat(prompts: list[Any], completions: list[Any], **_: Any) -> list[float]:
+    return [
+        float(c[-1]["content"] == "a" and p[-1]["role"] == "user") for p, c in zip(prompts, completions, strict=True)
+    ]
+
+
+async def later(prompts: list[str], completions: list[str]) -> list[float]:
+    return [0.0] * len(prompts)
+
+
+def test_a_trl_function_is_recognised_and_adapted() -> None:
+    adapted = plugins.load("reward", starts_right)
+    assert adapted(CONTEXT) == [1.0, None]
+    result = WeightedReward(RewardSpec.model_validate({"terms": [{"use": f"{__name__}:starts_right"}]}))(CONTEXT)
+    assert result.valid.tolist() == [True, False]
+    assert list(result.terms) == ["starts_right"]
+
+
+def test_values_of_another_range_are_rescaled() -> None:
+    assert plugins.load("reward", signed, low=-1, high=1)(CONTEXT) == [1.0, 0.0]
+    with pytest.raises(UserError, match="below"):
+        from_trl(signed, low=1, high=0)
+
+
+def test_columns_by_other_names() -> None:
+    with pytest.raises(UserError, match=r"needs the column 'solution'; there are reference"):
+        plugins.load("reward", wants_solution)
+    assert plugins.load("reward", wants_solution, columns={"solution": "reference"})(CONTEXT) == [1.0, 0.0]
+    with pytest.raises(UserError, match="name no source"):
+        from_trl(wants_solution, columns={"solution": "truth"})
+
+
+def test_conversational_functions() -> None:
+    assert from_trl(chat, conversational=True)(CONTEXT) == [1.0, 0.0]
+
+
+def test_asynchronous_functions_are_refused() -> None:
+    with pytest.raises(UserError, match="asynchronous"):
+        plugins.load("reward", later)
+
+
+def test_errors_point_into_the_function(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.py"
+    path.write_text("def theirs(prompts, completions, **columns):\n    return [1 / 0 for _ in prompts]\n")
+    total = WeightedReward(RewardSpec.model_validate({"terms": [{"use": f"{path}:theirs"}]}))
+    with pytest.raises(RewardError, match=r"reward 'theirs': ZeroDivisionError.*theirs\.py:2; episode 0"):
+        total(CONTEXT)
+
+
+def test_an_adapted_function_travels() -> None:
+    assert pickle.loads(pickle.dumps(from_trl(signed, low=-1)))(CONTEXT) == [1.0, 0.0]
+
+
+def test_ours_for_trl_with_plain_text() -> None:
+    function = to_trl("length")
+    assert function.__name__ == "Length"
+    assert function(prompts=["q", "q"], completions=["a b", "a"], reference=["a b", "a b"], trainer_state=None) == [
+        1,
+        0.5,
+    ]
+    assert to_trl("length", reference="answer", name="len").__name__ == "len"
+
+
+def test_ours_for_trl_with_messages_facts_and_histories_of_different_length() -> None:
+    prompts = [
+        [
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": "My dog is called Rex, a good dog."},
+            {"role": "assistant", "content": "Nice."},
+            {"role": "user", "content": "What is his name?"},
+        ],
+        [{"role": "user", "content": "What is his name?"}],
+        "What is his name?",
+    ]
+    copied = "My dog is called Rex, a good dog. Nice."
+    completions = [[{"role": "assistant", "content": copied}], [{"role": "assistant", "content": "Rex."}], "Rex."]
+    asks = [[{"value": "Rex", "told_at": 0}], [{"value": "Rex", "told_at": 0, "wrong": ["Max"]}], []]
+    function = to_trl("fact_recall")
+    assert function(prompts, completions, reference=["His name is Rex."] * 3, asks=asks) == [0.0, 1.0, None]
+
+
+def test_a_history_column() -> None:
+    history = [[("My dog is called Rex.", "Nice.")], [{"query": "My dog is called Rex.", "answer": "Nice."}]]
+    scores = to_trl("coherence")(["q"] * 2, ["My dog is called Rex", "kite"], reference=["", ""], history=history)
+    assert None not in scores
+    assert scores[0] > scores[1]  # type: ignore[operator]
+
+
+def test_a_weighted_reward_for_trl() -> None:
+    total = WeightedReward(RewardSpec.model_validate({"terms": [{"use": "fact_recall"}]}))
+    assert to_trl(total)(["q"], ["Rex"], reference=["Rex"]) == [None]
+
+
+def test_a_failing_reward_is_reported_to_trl() -> None:
+    def broken(context: RewardContext) -> list[float]:
+        raise KeyError("colour")
+
+    with pytest.raises(RewardError, match="KeyError: 'colour'"):
+        to_trl(broken)(["q"], ["a"], reference=["a"])
