@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -45,7 +45,7 @@ class EncodingReport:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DialogueTensors:
     """Encoded dialogues, all with the same number of follow-ups.
 
@@ -67,7 +67,7 @@ class DialogueTensors:
     asks: Asks
     told_at: Tensor
     strategy: Strategy = "multi_step"
-    report: EncodingReport | None = field(default=None, compare=False)
+    report: EncodingReport | None = None
 
     def __len__(self) -> int:
         return self.query_ids.shape[0]

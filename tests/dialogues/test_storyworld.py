@@ -186,9 +186,23 @@ def test_long_range_with_several_topics_and_short_dialogues():
 
 def test_dialogues_may_be_as_long_as_one_likes():
     for level in LEVELS:
-        (dialogue,) = dialogues(StoryworldConfig(level=level, steps=300), 1)
-        assert len(dialogue.interactions) == 300
-        assert max(ask.told_at for _, ask in asked([dialogue])) > 60
+        for strategy in ("multi_step", "long_range"):
+            config = StoryworldConfig(level=level, strategy=strategy, steps=300)
+            (dialogue,) = dialogues(config, 1)
+            assert len(dialogue.interactions) == 300
+            assert max(ask.told_at for _, ask in asked([dialogue])) > 60
+            assert sum(not turn.asks for turn in dialogue.interactions) == (strategy == "long_range") * config.topics
+
+
+def test_the_smallest_worlds_never_run_dry():
+    for slots in (("pet", "food"), ("age", "stickers"), ("pet", "wild", "weather")):
+        for strategy in ("multi_step", "long_range"):
+            config = StoryworldConfig(
+                slots=slots, first_facts=2, values=5, steps=40, change_rate=0.6, tell_rate=1, strategy=strategy
+            )
+            for dialogue in dialogues(config, 50):
+                assert len(dialogue.interactions) == 40
+                assert all(turn.asks for turn in dialogue.interactions[1:])
 
 
 def test_outdated_values_are_wrong():
@@ -218,7 +232,7 @@ def test_yes_and_no_are_balanced():
         ({"slots": 99}, "slots 99 is not possible: 1 to 23"),
         ({"slots": ("pet", "tail")}, r"slots \['tail'\] do not exist"),
         ({"slots": ("pet", "pet")}, "each named once"),
-        ({"slots": ("weather",)}, "at least one must be about a character"),
+        ({"slots": ("weather",)}, r"at least one must be about a character"),
         ({"values": 25, "held_out_values": 10}, "values \\+ held_out_values 35 is too many: slot 'pet_name' has 30"),
         ({"slots": 3, "first_facts": 4}, "first_facts 4 is too many for 3 slots"),
         ({"first_characters": 2}, "first_characters 2 is above characters 1"),

@@ -46,7 +46,7 @@ def test_texts_for_the_first_stages():
         assert answer.endswith(".")
     train, validation = pairs(CONFIG, 300, "train"), pairs(CONFIG, 300, "validation")
     assert not {query for query, _ in train} & {query for query, _ in validation}
-    with pytest.raises(ValueError, match="facts 1 is too few"):
+    with pytest.raises(UserError, match="facts 1 is not possible: 2 to 10"):
         pairs(CONFIG, 1, facts=1)
 
 

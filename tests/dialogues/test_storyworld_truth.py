@@ -41,6 +41,7 @@ class Reader:
             if sentence.endswith("?"):
                 question = sentence
             elif opening := OPENING.fullmatch(sentence):
+                self.met.setdefault(opening["s"], turn)
                 if opening["n"]:
                     self.note(opening["s"], "name", opening["n"], turn)
             else:

@@ -63,7 +63,7 @@ class StoryworldConfig(Settings):
 
     slots: int | tuple[str, ...] = 10
     """How many kinds of facts (the plain ones first), or their names."""
-    values: int = Field(default=20, ge=2)
+    values: int = Field(default=20, ge=5)
     """Values of each slot (numbers: all 22): guessing scores one in this many."""
     held_out_values: int = Field(default=0, ge=0)
     """If above 0: validation and test use this many values of each slot that train never uses there (numbers apart)."""
@@ -124,14 +124,12 @@ class StoryworldConfig(Settings):
             need = self.values + self.held_out_values
             if need > have and not slot.numeric:
                 raise ValueError(f"values + held_out_values {need} is too many: slot {name!r} has {have} words")
-        about_characters = sum(BY_NAME[name].scope == "character" for name in names)
-        if about_characters == 0:
+        if all(BY_NAME[name].scope == "story" for name in names):
             raise ValueError(f"slots {list(names)}: at least one must be about a character")
-        told = about_characters * self.first_characters + len(names) - about_characters
-        if self.first_facts > told:
+        if self.first_facts > self.most_first_facts:
             raise ValueError(
                 f"first_facts {self.first_facts} is too many for {len(names)} slots and "
-                f"{self.first_characters} first characters: at most {told}"
+                f"{self.first_characters} first characters: at most {self.most_first_facts}"
             )
         if self.first_characters > self.characters:
             raise ValueError(f"first_characters {self.first_characters} is above characters {self.characters}")
@@ -146,6 +144,12 @@ class StoryworldConfig(Settings):
         if isinstance(self.slots, int):
             return tuple(slot.name for slot in SLOTS[: self.slots])
         return self.slots
+
+    @property
+    def most_first_facts(self) -> int:
+        """How many facts there are about the first characters, and about their story."""
+        slots = [BY_NAME[name] for name in self.slot_names]
+        return sum(self.first_characters if slot.scope == "character" else 1 for slot in slots)
 
 
 LEVELS: dict[str, dict[str, Any]] = {

@@ -11,6 +11,7 @@ from random import Random
 
 from ... import seeding
 from ...contracts import Dialogue, Interaction
+from ...errors import UserError
 from .config import Split, StoryworldConfig
 from .lexicon import Lexicon
 from .phrasing import COMPARISONS, OPENINGS, REQUESTS, RETURNS, SWITCHES, THANKS
@@ -57,8 +58,9 @@ class Storyworld:
     def _count(self, facts: int | None) -> int:
         """How many facts a story has, checked."""
         count = self.config.first_facts if facts is None else facts
-        if count < 2:
-            raise ValueError(f"facts {count} is too few: at least 2, so that every split has its own stories")
+        most = self.config.most_first_facts
+        if not 2 <= count <= most:
+            raise UserError(f"facts {count} is not possible: 2 to {most} (slots of the first characters)")
         return count
 
     def _narrator(self, purpose: str, split: Split, index: int, seed: int) -> Narrator:
@@ -126,11 +128,10 @@ class Narrator:
     def statement(self, told: Told, prefix: str = "") -> str:
         """A fact, told or changed."""
         slot = told.fact.slot
-        if told.change is None:
+        if not told.changed:
             text = self.sentence(self.pick(slot.says)[0], told.fact, told.said, prefix)
         elif slot.numeric:
-            assert told.change >= 0
-            text = self.sentence(slot.changes[told.change], told.fact, told.said)
+            text = self.sentence(slot.changes[told.fewer], told.fact, told.said)
         else:
             text = self.sentence(self.pick(slot.changes), told.fact, told.said)
         return f"{text[:-1]}, not {slot.noun(told.denied)}." if told.denied is not None else text
@@ -208,6 +209,7 @@ class Narrator:
     def long_range(self) -> list[Interaction]:
         """Other stories in between; the last follow-up returns to the first."""
         steps, topics = self.config.steps, self.config.topics
+        self.plot.reserved = topics
         switches = {1 + topic * (steps - 1) // topics for topic in range(topics)} - {steps}
         follow_ups: list[Interaction] = []
         for turn in range(1, steps):
@@ -220,6 +222,7 @@ class Narrator:
     def switch(self, turn: int) -> Interaction:
         """The beginning of another story; nothing is asked for."""
         self.plot.leave()
+        self.plot.reserved -= 1
         before = len(self.plot.facts)
         text = self.story(turn, max(2, self.config.first_facts // 2), characters=1)
         facts = list(self.plot.facts.values())[before:]

@@ -2,6 +2,7 @@
 
 A :class:`Plot` is the state of one dialogue. Values are drawn evenly and without replacement within a family, so in
 one dialogue a word means one thing, characters never share a value, and nothing can be guessed from anything else.
+What is told never contains the value of another fact, so it gives no answer away.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
+from ...errors import UserError
 from .config import Split
 from .lexicon import Lexicon
 from .phrasing import Slot
@@ -49,9 +51,10 @@ class Told:
 
     fact: Fact
     said: str
-    change: int | None = None
-    """Index into ``slot.changes`` for a number that goes up (0) or down (1); -1: any of them; None: no change."""
     denied: str | None = None
+    changed: bool = False
+    fewer: bool = False
+    """A number that goes down."""
 
 
 class Plot:
@@ -79,6 +82,8 @@ class Plot:
         """The interaction in which each character first appeared."""
         self.first_subject = 0
         """The first character of the current story; earlier ones belong to stories that were left."""
+        self.reserved = 0
+        """Roles that are kept for stories to come."""
         self._untold: list[tuple[int, Slot]] = []
 
     # --- random choices ------------------------------------------------------------------------------------------
@@ -142,7 +147,7 @@ class Plot:
             if turn > 0 or self.lexicon.split_of(story) == self.split:
                 return [self._tell(turn, *item) for item in story]
             self.used.clear()
-        raise ValueError(f"no story of {count} facts belongs to the {self.split} split: raise first_facts or values")
+        raise UserError(f"no story of {count} facts belongs to the {self.split} split: raise first_facts or values")
 
     def _tell(self, turn: int, subject: int, slot: Slot, value: str) -> Told:
         """Note a new fact."""
@@ -162,7 +167,7 @@ class Plot:
                 return told
         while True:
             if not self._untold:
-                if self.cast_size >= len(ROLES):
+                if self.cast_size >= len(ROLES) - self.reserved:
                     return None
                 self.open_cast(1)
             subject, slot = self._untold.pop()
@@ -177,14 +182,16 @@ class Plot:
         if not facts:
             return None
         fact = facts[self.below(len(facts))]
-        change = -1
+        fewer = False
         if fact.slot.numeric:
             now = NUMBERS[fact.value]
-            totals = [n for w, n in NUMBERS.items() if w not in self.used and abs(n - now) in NUMBER_WORDS]
+            free = {number for word, number in NUMBERS.items() if word not in self.used}
+            totals = [number for number in NUMBER_WORDS if number in free and abs(number - now) in free]
             if not totals:
                 return None
             total = totals[self.below(len(totals))]
-            value, said, change = NUMBER_WORDS[total], NUMBER_WORDS[abs(total - now)], int(total < now)
+            fewer = total < now
+            value, said = NUMBER_WORDS[total], NUMBER_WORDS[abs(total - now)]
             fact.denied.append(said)
         else:
             drawn = self.draw(fact.slot)
@@ -194,4 +201,4 @@ class Plot:
         self.used.add(value)
         fact.past.append((fact.value, fact.told_at))
         fact.value, fact.told_at, fact.asked = value, turn, -1
-        return Told(fact, said, change)
+        return Told(fact, said, changed=True, fewer=fewer)

@@ -40,13 +40,12 @@ class Examiner:
 
         Args:
             turn: index of the interaction.
-            now: what the same query tells; it is not asked for, and a word of it is no right answer.
+            now: what the same query tells; it is not asked for.
             first_only: only facts of the first interaction.
             later_only: only facts told after it.
         """
-        said = {now.said, now.denied, now.fact.value} if now is not None else set()
         told = now.fact if now is not None else None
-        facts = [fact for fact in self.plot.facts.values() if fact is not told and fact.value not in said]
+        facts = [fact for fact in self.plot.facts.values() if fact is not told]
         if first_only or later_only:
             facts = [fact for fact in facts if (fact.told_at == 0) == first_only]
         facts = [fact for fact in facts if fact.asked < 0 or fact.asked < turn - 1] or facts
@@ -126,24 +125,18 @@ class Examiner:
     def _check(self, fact: Fact) -> Question | None:
         if self.plot.rng.random() < 0.5:
             return Question("check", fact, _ask("Yes", fact.told_at, ["No"], "yes_no"), fact.value)
-        rivals = [word for word in self._recall(fact).ask.wrong if word != fact.value]
-        other = (
-            rivals[self.plot.below(len(rivals))]
-            if rivals and self.plot.rng.random() < 0.5
-            else self.plot.draw(fact.slot)
-        )
-        if other is None or other == fact.value:
+        rivals = self._recall(fact).ask.wrong
+        if rivals and self.plot.chance(0.5):
+            other: str | None = rivals[self.plot.below(len(rivals))]
+        else:
+            other = self.plot.draw(fact.slot)
+        if other is None:
             return None
         wrong = [other, *(value for value, _ in fact.past), *self.rivals(fact)]
         return Question("check", fact, _ask(fact.value, fact.told_at, wrong, fact.slot.name), other)
 
     def _who(self, fact: Fact, named: int) -> Question | None:
         if not fact.slot.who or fact.subject == named or len(self.plot.newcomers) < 2:
-            return None
-        if (
-            fact.slot.numeric
-            and sum(o.value == fact.value and o.slot is fact.slot for o in self.plot.facts.values()) > 1
-        ):
             return None
         wrong = [self.plot.roles[subject] for subject in self.plot.newcomers if subject != fact.subject]
         return Question("who", fact, _ask(self.plot.roles[fact.subject], fact.told_at, wrong, "who"))
@@ -153,11 +146,6 @@ class Examiner:
         if name is None or name is fact or not fact.slot.who or len(self.plot.newcomers) < 2:
             return None
         if now is not None and now.fact is name:
-            return None
-        if (
-            fact.slot.numeric
-            and sum(o.value == fact.value and o.slot is fact.slot for o in self.plot.facts.values()) > 1
-        ):
             return None
         return Question("hop", fact, _ask(name.value, name.told_at, self.rivals(name), "name"))
 
@@ -173,7 +161,7 @@ class Examiner:
         name = names[self.plot.below(len(names))]
         index = self.plot.below(len(COMPARISONS[name]))
         best = (max if COMPARISONS[name][index][2] else min)(groups[name], key=lambda fact: NUMBERS[fact.value])
-        if best.subject == named or sum(fact.value == best.value for fact in groups[name]) > 1:
+        if best.subject == named:
             return None
         wrong = [self.plot.roles[subject] for subject in self.plot.newcomers if subject != best.subject]
         return Question(
