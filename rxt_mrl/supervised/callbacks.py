@@ -86,7 +86,8 @@ class StageControl(TrainerCallback, ExportableState):
     ) -> None:
         """Start the clock where a checkpoint stopped it."""
         assert self.trainer is not None
-        kept = (state.stateful_callbacks or {}).get(type(self).__name__, {})
+        callbacks: Any = state.stateful_callbacks or {}
+        kept = callbacks.get(type(self).__name__, {})
         seconds = kept.get("attributes", {}).get("seconds", 0.0)
         self.trainer.budget.start(used=seconds if state.global_step else 0.0)
 

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from rxt_mrl.contracts import RewardSpec, RewardTerm
+from rxt_mrl.errors import UserError
+from rxt_mrl.evaluation import (
+    EvaluationSettings,
+    evaluate,
+    plot_retention,
+    plot_stages,
+    retention_table,
+    token_metrics,
+    write_retention,
+)
+from rxt_mrl.evaluation import play as play_module
+from rxt_mrl.evaluation.controls import batch_bounds, read_memories
+from rxt_mrl.model.generation import Generation
+from rxt_mrl.supervised.losses import next_token_labels, token_loss
+
+KEYS = [
+    "schema_version",
+    "episodes",
+    "steps",
+    "recall",
+    "recall_ci95",
+    "recall_wiped",
+    "recall_swapped",
+    "recall_by_distance",
+    "recall_told_first",
+    "recall_told_later",
+    "score_mean",
+    "score_min",
+    "score_max",
+    "ppl",
+    "accuracy",
+]
+QUICK = EvaluationSettings(episodes=None, batch_size=4, score=False)
+
+
+@pytest.fixture
+def perfect(dialogues, monkeypatch):
+    """Answers like the reference with the real memory, and nonsense from any other; keeps what was read."""
+    calls = iter([(first, step) for first in (0, 3) for step in (1, 2, 3, 4)])
+    memories = []
+
+    def answer(model, query_ids, query_mask, memory, sampling, **options):
+        memories.append(memory)
+        first, step = next(calls)
+        ids, mask = (part[first : first + 3, step] for part in (dialogues.answer_ids, dialogues.answer_mask))
+        nonsense = torch.full_like(ids, 9)
+        return Generation(torch.cat([ids, nonsense, nonsense]), mask.repeat(3, 1), torch.zeros(9, ids.shape[1]))
+
+    monkeypatch.setattr(play_module, "generate", answer)
+    return memories
+
+
+def test_perfect_answers_and_controls(model, tokenizer, dialogues, perfect):
+    result = evaluate(model, tokenizer, dialogues, QUICK)
+    values = result.to_json()
+    assert values["recall"] == values["recall_told_first"] == values["recall_told_later"] == 1.0
+    assert values["recall_wiped"] == values["recall_swapped"] == 0.0
+    assert values["recall_by_distance"] == {"1": 1.0, "2": 1.0, "4": 1.0}
+    assert values["recall_ci95"][0] < 1.0
+    assert values["questions"] == 24
+    assert [len(memory[0]) for memory in perfect] == [9] * 8  # two batches of three, not four and two
+    on, wiped, swapped = perfect[0].split(3, dim=1)
+    assert torch.equal(wiped, model.initial_memory(3, seeds=[0, 0, 0]))
+    assert torch.equal(swapped, on.roll(1, dims=1))
+    assert set(KEYS) <= set(values)
+
+
+def test_data_without_facts_has_no_recall_and_all_the_rest(model, tokenizer, plain_dialogues):
+    settings = EvaluationSettings(episodes=4, batch_size=4, max_new_tokens=4)
+    values = evaluate(model, tokenizer, plain_dialogues, settings).to_json()
+    assert all(values[key] is None for key in KEYS if key.startswith("recall"))
+    assert 0 <= values["score_min"] <= values["score_mean"] <= values["score_max"] <= 10
+    assert len(values["score_by_step"]) == 4
+    assert values["ppl"] > 1
+
+
+def test_the_result_depends_on_the_seed_and_not_on_the_batches(model, tokenizer, dialogues):
+    settings = EvaluationSettings(episodes=None, batch_size=6, temperature=1.0, max_new_tokens=6, controls=())
+    results = [
+        evaluate(model, tokenizer, dialogues, settings.model_copy(update={"batch_size": size}), seed=seed)
+        for size, seed in ((6, 1), (3, 1), (6, 2))
+    ]
+    scores = [result.score for result in results]
+    assert np.allclose(scores[0], scores[1], atol=1e-5)
+    assert not np.allclose(scores[0], scores[2], atol=1e-5)
+
+
+def test_dialogues_do_not_see_each_other(model, tokenizer, dialogues):
+    settings = EvaluationSettings(episodes=None, batch_size=6, max_new_tokens=6, controls=(), score=True)
+    whole = evaluate(model, tokenizer, dialogues, settings)
+    alone = evaluate(model, tokenizer, dialogues.select([0, 1]), settings)
+    assert np.allclose(whole.score[:2], alone.score, atol=1e-5)
+
+
+def test_own_answers_are_written_unless_teacher_forcing(model, tokenizer, dialogues, monkeypatch):
+    written = []
+    original = type(model).write
+
+    def watched(self, memory, ids, mask):
+        written.append(ids)
+        return original(self, memory, ids, mask)
+
+    monkeypatch.setattr(type(model), "write", watched)
+    settings = EvaluationSettings(episodes=2, batch_size=2, max_new_tokens=3, controls=(), score=False)
+    evaluate(model, tokenizer, dialogues, settings.model_copy(update={"teacher_forcing": True}))
+    turns = dialogues.select([0, 1]).interactions()
+    for step, ids in enumerate(written):
+        assert torch.equal(ids, turns.ids[:, step, : ids.shape[1]])
+    forced, written[:] = list(written), []
+    evaluate(model, tokenizer, dialogues, settings)
+    assert torch.equal(written[0], forced[0])
+    assert not torch.equal(written[1], forced[1])
+
+
+def test_the_model_is_left_as_it_was(model, tokenizer, dialogues):
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    evaluate(model, tokenizer, dialogues, EvaluationSettings(episodes=2, max_new_tokens=2))
+    assert model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_a_reward_of_ones_own_makes_the_score(model, tokenizer, dialogues):
+    spec = RewardSpec(terms=(RewardTerm(use="length"),))
+    settings = EvaluationSettings(episodes=4, max_new_tokens=1, reward=spec, controls=())
+    assert evaluate(model, tokenizer, dialogues, settings).to_json()["score_max"] < 10
+
+
+@torch.no_grad()
+def test_token_metrics_against_one_dialogue_at_a_time(model, dialogues):
+    found = token_metrics(model, dialogues, batch_size=3)
+    nll = tokens = correct = 0.0
+    for row in range(len(dialogues)):
+        turns = dialogues.select([row]).interactions()
+        memory = model.initial_memory(1)
+        for turn in range(1, 5):
+            memory = model.write(memory, turns.ids[:, turn - 1], turns.mask[:, turn - 1])
+            logits = model.decode(turns.ids[:, turn], memory)
+            labels = next_token_labels(turns.ids[:, turn], turns.answer_mask[:, turn])
+            mean, right, counted = token_loss(logits, labels)
+            nll, correct, tokens = nll + float(mean * counted), correct + float(right), tokens + float(counted)
+    assert found.ppl == pytest.approx(np.exp(nll / tokens), rel=1e-4)
+    assert found.accuracy == pytest.approx(correct / tokens)
+    assert found.tokens == tokens
+
+
+def test_too_few_dialogues(model, tokenizer, dialogues):
+    with pytest.raises(UserError, match="episodes is 300, the data has 6"):
+        evaluate(model, tokenizer, dialogues)
+    with pytest.raises(UserError, match="follow-ups"):
+        evaluate(model, tokenizer, dialogues, EvaluationSettings(episodes=2, steps=9))
+
+
+def test_batches_are_even_and_memories_side_by_side():
+    assert batch_bounds(101, 100) == [(0, 50), (50, 101)]
+    assert batch_bounds(3, 100) == [(0, 3)]
+    memory, initial = torch.randn(2, 3, 4, 5), torch.zeros(2, 3, 4, 5)
+    read = read_memories(memory, initial, ("swapped", "wiped"))
+    assert torch.equal(read[:, 3:6], memory[:, [2, 0, 1]])
+    assert torch.equal(read[:, 6:], initial)
+    with pytest.raises(ValueError, match="two dialogues"):
+        read_memories(memory[:, :1], initial[:, :1], ("swapped",))
+
+
+def test_a_single_dialogue_has_no_swapped_memory(model, tokenizer, dialogues):
+    settings = EvaluationSettings(episodes=1, max_new_tokens=2, score=False)
+    values = evaluate(model, tokenizer, dialogues, settings).to_json()
+    assert values["recall_swapped"] is None
+    assert values["recall_wiped"] is not None
+
+
+def test_files_and_table(model, tokenizer, dialogues, tmp_path):
+    result = evaluate(model, tokenizer, dialogues, EvaluationSettings(episodes=None, max_new_tokens=3)).to_json()
+    results = {"joint": result, "interaction": result, "memory_aware": {**result, "recall": 0.5}}
+    path = write_retention(SimpleNamespace(evaluation_dir=tmp_path / "evaluation"), results)
+    written = json.loads(path.read_text())
+    assert written["recall"] == 0.5
+    assert list(written["stages"]) == ["joint", "interaction", "memory_aware"]
+    assert "by_dialogue" not in written["stages"]["joint"]
+    assert "by_dialogue" in written["stages"]["interaction"]
+    console = Console(width=160, file=StringIO())
+    console.print(retention_table(results))
+    text = console.file.getvalue()
+    assert "memory_aware" in text
+    assert "50.0" in text
+    for made in (plot_retention(result, tmp_path / "a.png"), plot_stages(results, tmp_path / "b.png")):
+        assert made.read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(ValueError, match="no recall by distance"):
+        plot_retention({**result, "recall_by_distance": None}, tmp_path / "c.png")

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+import torch
+
+from rxt_mrl.supervised.batches import BatchData, BatchPlan, BatchSampler, EndlessDialogues
+from rxt_mrl.supervised.rows import interaction_rows, text_rows
+
+
+def plans(sampler):
+    return [plan for (plan,) in sampler]
+
+
+def test_every_row_is_used_in_every_pass_and_no_partial_batch_is_dropped():
+    found = plans(BatchSampler(10, 6, 4, seed=1))
+    for epoch in (0, 1):
+        batches = found[3 * epoch : 3 * epoch + 3]
+        assert [len(plan.rows) for plan in batches] == [4, 4, 2]
+        assert sorted(row for plan in batches for row in plan.rows) == list(range(10))
+    assert found[0].rows != found[3].rows
+
+
+def test_order_depends_on_the_seed_alone():
+    assert plans(BatchSampler(10, 6, 4, seed=1)) == plans(BatchSampler(10, 6, 4, seed=1))
+    assert plans(BatchSampler(10, 6, 4, seed=1)) != plans(BatchSampler(10, 6, 4, seed=2))
+
+
+def test_rows_of_like_length_come_together():
+    lengths = torch.arange(64).flip(0)
+    found = plans(BatchSampler(64, 8, 8, seed=0, lengths=lengths, window=8))
+    assert sorted(row for plan in found for row in plan.rows) == list(range(64))
+    assert all(max(plan.rows) - min(plan.rows) == 7 for plan in found)
+    assert [plan.rows[0] for plan in found] != sorted((plan.rows[0] for plan in found), reverse=True)
+
+
+def test_steps_follow_the_number_of_the_batch():
+    found = plans(BatchSampler(10, 4, 4, seed=0, steps=lambda number: 1 + number % 2))
+    assert [plan.steps for plan in found] == [1, 2, 1, 2]
+
+
+def test_a_batch_is_trimmed_and_keyed_by_its_number(dialogues):
+    data = BatchData(dialogues, seed=3)
+    batch = data.__getitems__([BatchPlan(5, (0, 1), 2)])
+    again = data.__getitems__([BatchPlan(5, (0, 1), 2)])
+    other = data.__getitems__([BatchPlan(6, (0, 1), 2)])
+    assert batch["ids"].shape[:2] == (2, 3)
+    assert batch["mask"].any(0).any(0).all()
+    assert torch.equal(batch["row_seeds"], again["row_seeds"])
+    assert batch["draw"] != other["draw"]
+    assert len(set(batch["row_seeds"].tolist() + other["row_seeds"].tolist())) == 4
+
+
+def test_endless_dialogues_are_made_chunk_by_chunk(dialogues):
+    made = []
+
+    def generate(number):
+        made.append(number)
+        return dialogues.select(range(4))
+
+    endless = EndlessDialogues(generate, chunk=4)
+    sampler = BatchSampler(None, 5, 2, seed=0)
+    data = BatchData(endless, seed=0)
+    for plan in islice(plans(sampler), 5):
+        assert data.__getitems__([plan])["ids"].shape[0] == 2
+    assert made == [0, 1, 2]
+    with pytest.raises(ValueError, match="one chunk"):
+        endless.select([3, 4])
+
+
+def test_interactions_and_texts_as_rows(dialogues, tokenizer):
+    rows = interaction_rows(dialogues)
+    assert len(rows) == len(dialogues) * (1 + dialogues.steps)
+    assert rows.answer_mask.any(-1).all()
+    ids = rows.select([1]).ids[0].tolist()
+    assert ids[:2] == [tokenizer.bos_id, tokenizer.query_id]
+    assert ids[-1] == tokenizer.eos_id
+    texts = text_rows(["The hat is red.", "", "The car is blue and the ball is pink."], tokenizer, max_tokens=8)
+    assert len(texts) == 2
+    assert texts.ids[0, 0] == tokenizer.bos_id
+    assert int(texts.lengths.max()) == 8
+    assert texts.select([0]).ids[0, -1] == tokenizer.eos_id
