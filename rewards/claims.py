@@ -48,7 +48,8 @@ FUNCTION_WORDS = (
             "when", "how", "of", "in", "on", "at", "to", "from", "by", "with", "for", "as", "than", "or", "if",
             "about", "also", "too", "very", "just", "only", "yes", "yeah", "ok", "okay", "oh", "well", "sure",
             "course",
-            "definitely", "certainly", "maybe", "perhaps", "probably", "please", "thanks", "thank", "think", "know", "remember", "believe", "told", "said", "say", "am", "s", "t",
+            "definitely", "certainly", "maybe", "perhaps", "probably", "please", "thanks", "thank", "think", "know",
+            "remember", "believe", "told", "said", "say", "am", "s", "t",
         ]
     )
 )

@@ -17,6 +17,7 @@ import functools
 import importlib
 import importlib.resources
 import inspect
+import types
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -139,20 +140,23 @@ def recipe_file(spec: str) -> Path:
 
 
 def location(target: Any) -> str:
-    """Where a plug-in is written, ``file:line``; empty when Python does not know."""
-    code = _underlying(target)
-    try:
-        return f"{inspect.getsourcefile(code)}:{inspect.getsourcelines(code)[1]}"
-    except (TypeError, OSError):
-        return ""
+    """Where a plug-in is written, ``file:line`` (of a class: of its ``__call__``); empty when Python does not know."""
+    code = _code(target)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
 
 
 def source_file(target: Any) -> str:
     """The file that a plug-in is written in; empty when Python does not know."""
-    try:
-        return inspect.getsourcefile(_underlying(target)) or ""
-    except TypeError:
-        return ""
+    code = _code(target)
+    return code.co_filename if code else ""
+
+
+def _code(target: Any) -> types.CodeType | None:
+    """What runs when the plug-in is called. The code object knows its file even on a worker that cannot import it."""
+    found = _underlying(target)
+    if inspect.isclass(found):
+        found = getattr(found, "__call__", None)  # noqa: B004 - the function itself is wanted
+    return getattr(inspect.unwrap(found), "__code__", None) if callable(found) else None
 
 
 def _underlying(target: Any) -> Any:

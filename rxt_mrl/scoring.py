@@ -194,16 +194,12 @@ def as_reward(target: Any, label: str, options: Mapping[str, Any]) -> Reward:
     Raises:
         UserError: when options or signature do not fit.
     """
-    made = target if inspect.isclass(target) is False and not options else None
+    from .trl_adapter import from_trl  # it needs this module
+
     if _is_trl(target):
-        from .trl_adapter import from_trl  # it needs this module
-
-        return from_trl(target, **dict(options))
-    if made is None:
-        made = plugins.build(target, label, dict(options))
-    if _is_trl(made):
-        from .trl_adapter import from_trl
-
+        return from_trl(target, **_trl_options(label, options))
+    made = plugins.build(target, label, dict(options))
+    if _is_trl(made):  # an instance of a class that is called as TRL calls
         return from_trl(made)
     check_signature(made, label)
     return made
@@ -228,6 +224,14 @@ def check_signature(reward: Any, label: str) -> None:
         signature.bind(object())
     except TypeError as error:
         raise UserError(f"{label}{where} has the signature {signature} ({error}); {wanted}") from None
+
+
+def _trl_options(label: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    allowed = ("low", "high", "columns", "conversational")
+    unknown = [name for name in options if name not in allowed]
+    if unknown:
+        raise UserError(f"{label} is in TRL's convention: unknown option {unknown[0]!r}; allowed: {', '.join(allowed)}")
+    return dict(options)
 
 
 def _is_trl(target: Any) -> bool:

@@ -206,5 +206,5 @@ def test_kinds_are_checked() -> None:
 def test_location_looks_through_wrappers() -> None:
     where = plugins.location(functools.partial(functools.partial(test_location_looks_through_wrappers)))
     assert where.startswith(__file__)
-    assert plugins.location(Length()).endswith(f"length.py:{plugins.location(Length).rpartition(':')[2]}")
+    assert "length.py:" in plugins.location(Length())
     assert plugins.location(len) == ""

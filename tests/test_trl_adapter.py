@@ -60,6 +60,23 @@ def test_values_of_another_range_are_rescaled() -> None:
         from_trl(signed, low=1, high=0)
 
 
+def test_options_of_an_adapted_function() -> None:
+    with pytest.raises(UserError, match="unknown option 'lo'; allowed: low, high, columns, conversational"):
+        plugins.load("reward", signed, lo=-1)
+
+
+class Judge:
+    def __init__(self, wanted: str) -> None:
+        self.wanted = wanted
+
+    def __call__(self, prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
+        return [float(text == self.wanted) for text in completions]
+
+
+def test_a_class_that_is_called_as_trl_calls() -> None:
+    assert plugins.load("reward", Judge, wanted="a")(CONTEXT) == [1.0, 0.0]
+
+
 def test_columns_by_other_names() -> None:
     with pytest.raises(UserError, match=r"needs the column 'solution'; there are reference"):
         plugins.load("reward", wants_solution)
