@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,12 +22,16 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 def activate(hidden: Tensor, activation: Activation, gated: bool) -> Tensor:
-    """Activation of the first projection; gated: its first half is linear, its second half gates it."""
+    """Activation of the first projection; gated: its first half is linear, its second half gates it.
+
+    Without gradients ``hidden`` may be overwritten.
+    """
     function = ACTIVATIONS[activation]
     if not gated:
         return function(hidden)
     linear, gate = hidden.chunk(2, dim=-1)
-    return linear * function(gate)
+    # In place where nothing is kept for gradients: the widest tensors of the model are here.
+    return linear * function(gate) if torch.is_grad_enabled() else linear.mul_(function(gate))
 
 
 class FeedForward(nn.Module):

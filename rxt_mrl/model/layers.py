@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .attention import Attention
 from .cache import KVCache, MemoryKV
-from .config import RxTConfig, StackConfig
+from .config import RopeLayout, RxTConfig, StackConfig
 from .feedforward import FeedForward
 from .moe import MoE, RouterStats
 from .norms import make_norm
@@ -30,7 +30,9 @@ class Layer(nn.Module):
         dim = config.embed_dim
         self.pre_norm = stack.pre_norm
         self.norm1 = make_norm(stack.norm, dim)
-        self.attention = Attention(dim, config.heads, stack.attention, config.rope)
+        # The layouts differ only where one side is rotated; interleaved is the cheaper one.
+        layout: RopeLayout = "interleaved" if stack.cross_attention is None else config.rope
+        self.attention = Attention(dim, config.heads, stack.attention, layout)
         self.memory_cross_attention: Attention | None = None
         if stack.cross_attention is not None:
             self.norm2 = make_norm(stack.norm, dim)

@@ -10,9 +10,13 @@ from .config import NormType
 
 def inverse_rms(x: Tensor) -> Tensor:
     """One over the root mean square of the last dimension ``(..., 1)``; eps is the dtype's, as in ``nn.RMSNorm``."""
-    # vecdot: the backward pass of the obvious formula, and of F.rms_norm on CPU, takes twice as long.
-    mean_square = torch.linalg.vecdot(x, x).unsqueeze(-1) / x.shape[-1]
-    return torch.rsqrt(mean_square + torch.finfo(x.dtype).eps)
+    # vector_norm reads x once and writes nothing of its size. With gradients vecdot is better: its backward pass
+    # takes half the time of the other formulas', F.rms_norm on CPU included.
+    if torch.is_grad_enabled():
+        square = torch.linalg.vecdot(x, x).unsqueeze(-1)
+    else:
+        square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square()
+    return torch.rsqrt(square / x.shape[-1] + torch.finfo(x.dtype).eps)
 
 
 class RMSNorm(nn.Module):

@@ -158,7 +158,7 @@ def test_layout_that_nothing_tells_is_refused_unless_stated(tmp_path):
     """A dense model whose encoder reads the memory: the same keys in both libraries, and other numbers."""
     model = ours(experts=False, encoder_reads=True)
     folder = publish(tmp_path, settings(model), weights(model))
-    with pytest.raises(UserError, match="fit both RxNN .* whose numbers differ; say which"):
+    with pytest.raises(UserError, match=r"fit both RxNN .* whose numbers differ; say which"):
         convert_published(folder)
     same(convert_published(folder, layout="rxnn-0.2")[0], model)
     newer, report = convert_published(folder, layout="rxlm-0.3")
