@@ -206,15 +206,16 @@ def _values(line: BabiLine) -> list[str]:
 def _windows(lines: tuple[BabiLine, ...], options: BabiOptions, steps: int | None) -> list[tuple[BabiLine, ...]]:
     """The story up to question ``steps``; with ``windows`` the later questions too, told all that came before."""
     asked = [index for index, line in enumerate(lines) if line.is_question]
+    if not asked:
+        return [lines]  # the caller passes it over
     # separate: question, telling, question ... are 2 * questions - 1 follow-ups
     size = len(asked) if steps is None else steps if options.layout == "joined" else (steps + 2) // 2
-    groups = [asked[start : start + size] for start in range(0, len(asked) - size + 1, max(size, 1))]
+    groups = [asked[start : start + size] for start in range(0, len(asked) - size + 1, size)]
     if not groups:
         return [lines]  # too short: the check of `steps` says so
     return [
         tuple(line for index, line in enumerate(lines[: group[-1] + 1]) if not line.is_question or index >= group[0])
         for group in (groups if options.windows else groups[:1])
-        if group
     ]
 
 

@@ -21,7 +21,8 @@ def naming_rule(story: Story) -> Iterator[StoryFact]:
     for noun, name in re.findall(r"\b([a-z]+) (?:named|called|whose name was) ([A-Z][a-z]+)\b", story.narration):
         found.setdefault(noun, set()).add(name)
     pets = r"(?:cat|dog|bunny|rabbit|hamster|fish|bird|puppy|kitten|horse|pony|turtle|bear|doll|sister|brother|friend)"
-    for noun, name in re.findall(rf"\b(?:his|her|their) (?:[a-z]+ )?({pets}),? ([A-Z][a-z]+)\b", story.narration):
+    owned = rf"\b(?:[Hh]is|[Hh]er|[Tt]heir) (?:[a-z]+ )?({pets}),? ([A-Z][a-z]+)\b"
+    for noun, name in re.findall(owned, story.narration):
         found.setdefault(noun, set()).add(name)
     for noun, names in found.items():
         name = min(names)

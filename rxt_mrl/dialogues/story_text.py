@@ -24,7 +24,7 @@ MOST_WORDS = 4
 """A noun phrase has at most so many words after its determiner."""
 
 _CLAUSE_START = re.compile(
-    r"(?:^|[.,;:\"!?]|\b(?:then|so|but|when|because|day|morning|afternoon|night|suddenly|finally|until|as))\s*$",
+    r"(?:^|[.,;:\"!?]|\b(?:then|so|but|when|because|day|morning|afternoon|night|suddenly|finally|until|as|named|called))\s*$",
     re.IGNORECASE,
 )
 _ADVERB = re.compile(r" (?:also|then|soon|even|just|[a-z]+ly)$")
@@ -123,7 +123,8 @@ def _is_noun_phrase(found: list[str]) -> bool:
         return False
     if any(kind_of(word) in ("animal", "person") and not word.endswith("'s") for word in found[:-1]):
         return False  # "the bird sing", "the girl smile": a verb follows
-    return not any(word.endswith(("ing", "ed")) and word not in words.ING_NOUNS for word in (found[1:] or found))
+    sure = words.ADJECTIVES | words.ING_NOUNS
+    return not any(word.endswith(("ing", "ed")) and word not in sure for word in (found[1:] or found))
 
 
 @dataclass(frozen=True, slots=True)

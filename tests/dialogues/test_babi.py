@@ -1,0 +1,127 @@
+"""bAbI stories as dialogues: what is told where, distances from the supporting facts, malformed lines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rxt_mrl.contracts import Dialogue
+from rxt_mrl.dialogues.sources import DataSettings, load_dialogues
+from rxt_mrl.errors import UserError
+
+DATA = Path(os.environ.get("RXT_MRL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "babi"
+real = pytest.mark.skipif(not DATA.is_dir(), reason=f"no bAbI files in {DATA} (set RXT_MRL_DATA)")
+
+STORY = """1 Mary moved to the bathroom.
+2 John went to the hallway.
+3 Where is Mary? \tbathroom\t1
+4 Daniel went to the garden.
+5 Where is John?\thallway\t2
+6 Where is Daniel?\tgarden\t4
+7 Mary went to the office.
+"""
+
+
+def load(tmp_path: Path, text: str | bytes, steps: int | None = None, **options: object) -> list[Dialogue]:
+    path = tmp_path / "qa1_train.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load_dialogues(DataSettings(source="babi", path=str(path), options=options), steps=steps).dialogues
+
+
+def told(dialogue: Dialogue) -> list[list[tuple[str, int]]]:
+    return [[(ask.value, ask.told_at) for ask in turn.asks] for turn in dialogue.turns]
+
+
+def test_joined_layout(tmp_path: Path) -> None:
+    (dialogue,) = load(tmp_path, STORY)
+    assert dialogue.query == "Mary moved to the bathroom. John went to the hallway."
+    assert [turn.query for turn in dialogue.interactions] == [
+        "Where is Mary? And then: Daniel went to the garden.", "Where is John?", "Where is Daniel?",
+    ]  # fmt: skip
+    assert [turn.answer for turn in dialogue.interactions] == ["bathroom", "hallway", "garden"]
+    assert told(dialogue) == [[], [("bathroom", 0)], [("hallway", 0)], [("garden", 1)]]
+    assert dialogue.interactions[0].asks[0].wrong == ("garden", "hallway")
+    assert dialogue.interactions[0].asks[0].slot == "place"
+
+
+def test_separate_layout(tmp_path: Path) -> None:
+    (dialogue,) = load(tmp_path, STORY, layout="separate", acknowledge="Yes.")
+    assert [turn.query for turn in dialogue.interactions] == [
+        "Where is Mary?", "Daniel went to the garden.", "Where is John?", "Where is Daniel?",
+    ]  # fmt: skip
+    assert dialogue.interactions[1].answer == "Yes."
+    assert told(dialogue) == [[], [("bathroom", 0)], [], [("hallway", 0)], [("garden", 2)]]
+
+
+def test_steps_cut_before_what_nobody_asks_for(tmp_path: Path) -> None:
+    (dialogue,) = load(tmp_path, STORY, steps=1)
+    assert [turn.query for turn in dialogue.interactions] == ["Where is Mary?"]
+
+
+def test_windows_tell_everything_that_came_before(tmp_path: Path) -> None:
+    first, second, third = load(tmp_path, STORY, steps=1, windows=True)
+    assert first.query == "Mary moved to the bathroom. John went to the hallway."
+    assert second.query == third.query == f"{first.query} Daniel went to the garden."
+    assert [dialogue.interactions[0].answer for dialogue in (first, second, third)] == ["bathroom", "hallway", "garden"]
+    assert told(third) == [[], [("garden", 0)]]
+
+
+def test_several_supporting_facts_count_from_the_oldest(tmp_path: Path) -> None:
+    text = "1 Mary got the milk.\n2 Is Mary here?\tno\n3 Mary went home.\n4 Where is the milk?\thome,hall\t1 3\n"
+    (dialogue,) = load(tmp_path, text)
+    assert told(dialogue) == [[], [], [("home", 0), ("hall", 0)]]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("Where is Mary?\tbathroom\t1", "not a bAbI line"),
+        ("3 Where is Mary?\t\t1", "has no answer"),
+        ("3 Where is Mary?\tbathroom\tone", "not a bAbI question"),
+        ("3 Where is Mary?\tbathroom\t7", "supporting line 7 is not an earlier statement"),
+        ("8 John sat.", "line number 8 in the story, 3 or 1 is needed"),
+        (b"3 Where is \xff?\tx\t1", "not UTF-8"),
+    ],
+)
+def test_malformed_lines(line: str | bytes, message: str, tmp_path: Path) -> None:
+    raw = line if isinstance(line, bytes) else line.encode()
+    head = b"\n".join(STORY.encode().split(b"\n")[:2])
+    text = head + b"\n" + raw + b"\n" + STORY.encode()
+    with pytest.raises(UserError, match=r"qa1_train.txt line 3") as caught:
+        load(tmp_path, text)
+    assert message in str(caught.value)
+    settings = DataSettings(source="babi", path=str(tmp_path / "qa1_train.txt"), on_bad_row="skip")
+    loaded = load_dialogues(settings)
+    assert (len(loaded), len(loaded.report.bad)) == (1, 1)
+
+
+def test_story_without_questions_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("1 Mary sat.\n" + STORY)
+    report = load_dialogues(DataSettings(source="babi", path=str(path))).report
+    assert report.passed == {"nothing is told, or nothing asked": 1}
+
+
+@real
+@pytest.mark.parametrize(("task", "answers"), [(1, 6), (6, 2)])
+def test_real_files(task: int, answers: int) -> None:
+    settings = DataSettings(source="babi", path=str(DATA), options={"tasks": [task]})
+    train, validation = load_dialogues(settings).dialogues, load_dialogues(settings, "validation").dialogues
+    assert (len(train), len(validation)) == (180, 20)
+    assert all(len(dialogue.interactions) == 5 for dialogue in train + validation)
+    asks = [ask for dialogue in train for turn in dialogue.interactions for ask in turn.asks]
+    assert len(asks) == 900
+    assert {len(ask.wrong) for ask in asks} == {answers - 1}
+    assert all(0 <= ask.told_at < step for d in train for step, turn in enumerate(d.turns) for ask in turn.asks)
+
+
+@real
+def test_real_files_windows() -> None:
+    settings = DataSettings(source="babi", path=str(DATA / "qa1_train.txt"), options={"windows": True})
+    assert len(load_dialogues(settings, steps=2)) == 360
+    with pytest.raises(UserError, match="the dialogue has 5 follow-ups, steps: 8 needs more"):
+        load_dialogues(settings, steps=8)
+    with pytest.raises(UserError, match="no bAbI task 7 among the files; there are: 1, 6"):
+        load_dialogues(DataSettings(source="babi", path=str(DATA), options={"tasks": [7]}))
