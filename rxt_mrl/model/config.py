@@ -6,7 +6,7 @@ Names in brackets are those of the published libraries (RXT.md section 1).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -109,6 +109,16 @@ class StackConfig(Settings):
     moe: MoEConfig | None = None
     norm: NormType = "rms"
     pre_norm: bool = True
+
+    @model_validator(mode="after")
+    def _one_head_dimension(self) -> Self:
+        cross = self.cross_attention
+        if cross is not None and cross.heads != self.attention.heads:
+            raise ValueError(
+                f"cross_attention.heads {cross.heads} differs from attention.heads {self.attention.heads}; "
+                "a component's attentions share their rotary angles, so the heads must be equal"
+            )
+        return self
 
 
 class EncoderConfig(StackConfig):

@@ -73,6 +73,8 @@ def recognise(
     """
     if stated is not None and stated not in LAYOUTS:
         raise UserError(f"layout: {stated!r}; allowed: {', '.join(LAYOUTS)}")
+    if "dense.weight" in weights:
+        return (stated or "rxnn-0.2"), "an MLM head is the same in both libraries"
     signs = _signs(config, weights, card)
     layouts = {layout for layout, _ in signs}
     if len(layouts) > 1:

@@ -91,6 +91,7 @@ def test_overrides_reach_nested_sections():
         ),
         ("nano", {"decoder": {"attention": {"type": "sqa", "query_groups": 8}}}, r"query_groups 8 .* exceed heads 4"),
         ("nano", {"decoder": {"moe": {"experts": 2, "top_k": 3}}}, r"top_k 3 exceeds experts 2"),
+        ("nano", {"decoder": {"cross_attention": {"heads": 2}}}, r"cross_attention.heads 2 differs from"),
         ("nano", {"rope": "halves"}, r"rope: 'halves'; .*'split' or 'interleaved'"),
         ("nano", {"initial_memory": {"kind": "encoded"}}, r"'encoded' needs system_ids"),
     ],

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from rxt_mrl.errors import UserError
-from rxt_mrl.model import Decoder, Encoder, MemoryAttention, RxT, preset
+from rxt_mrl.model import Decoder, Encoder, MemoryAttention, MLMHead, RxT, preset
 from rxt_mrl.model.published import convert_command, convert_published
 
 SIZES = {"num_layers": 2, "vocab_size": 31, "embed_dim": 16, "att_heads": 4, "seq_len": 12, "stm_size": 5}
@@ -165,6 +165,13 @@ def test_layout_that_nothing_tells_is_refused_unless_stated(tmp_path):
     assert newer.config.rope == "interleaved"
     assert not newer.encoder.reads_memory
     assert "RxLM 0.3 never uses the encoder's memory cross-attention" in report.unused.values()
+
+
+def test_an_mlm_head_is_the_same_in_both(tmp_path):
+    head = MLMHead(preset("nano", vocab_size=31, embed_dim=16))
+    converted, report = convert_published(publish(tmp_path, {"embed_dim": 16, "vocab_size": 31}, head.state_dict()))
+    assert converted(MEMORY).equal(head(MEMORY))
+    assert report.component == "mlm_head"
 
 
 def test_a_model_card_tells_the_layout(tmp_path):

@@ -104,7 +104,7 @@ def test_greedy_conversation(case):
 
 def greedy(model: RxT, prompt: torch.Tensor, memory: torch.Tensor, eos: int, limit: int) -> list[int]:
     memory_kv = model.decoder.memory_kv(memory)
-    cache = model.decoder.new_cache(1, prompt.shape[1] + limit)
+    cache = model.decoder.new_cache(1, min(prompt.shape[1] + limit, model.config.max_tokens))
     logits = model.decoder.prefill(prompt, torch.ones_like(prompt, dtype=torch.bool), memory_kv, cache)
     answer: list[int] = []
     while len(answer) < limit:
