@@ -96,9 +96,10 @@ def test_interrupted_and_resumed_equals_uninterrupted(name, make_model, tokenize
         heads.append(MLMHead(whole.config))
     start(name, whole, tokenizer, dialogues, settings, mlm_head=heads[0])
     handler = signal.getsignal(signal.SIGINT)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("rxt_mrl.supervised.stages.StageControl", StopAfter)
-        start(name, parts, tokenizer, dialogues, settings, run=run, mlm_head=heads[1])
+        with pytest.raises(KeyboardInterrupt):
+            start(name, parts, tokenizer, dialogues, settings, run=run, mlm_head=heads[1])
     assert signal.getsignal(signal.SIGINT) is handler
     checkpoint = last_checkpoint(run, name)
     assert checkpoint is not None
@@ -182,7 +183,7 @@ def test_nan_stops_before_the_update_and_leaves_a_dump(model, tokenizer, dialogu
 def test_a_gradient_that_is_not_finite_is_named(model, tokenizer, dialogues, monkeypatch):
     parameter = model.encoder.layers[0].norm1.weight
     parameter.register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(NonFiniteError, match="encoder.layers.0.norm1.weight is not finite"):
+    with pytest.raises(NonFiniteError, match=r"encoder\.layers\.0\.norm1\.weight is not finite"):
         start("memory_aware", model, tokenizer, dialogues)
 
 
