@@ -152,6 +152,8 @@ def settings_of(source: str | Path, **changes: Any) -> DataSettings:
         content = _yaml(path)
     elif path.exists():
         content = {"source": kind_of_path(path), "path": str(path)}
+    elif ":" not in text and (len(path.parts) > 1 or path.suffix):
+        raise UserError(f"data: '{text}' does not exist; a source is a file or folder, or: {', '.join(BUILT_IN)}")
     else:
         content = {"source": text}
     content = {**{key: value for key, value in changes.items() if value is not None}, **content}

@@ -62,7 +62,7 @@ class DataSettings(Settings):
     steps: int | None = Field(default=None, ge=1)
     """Follow-ups of each dialogue, where the caller does not say; longer ones are cut, shorter ones are bad rows."""
     limit: int | None = Field(default=None, ge=1)
-    """Dialogues at most."""
+    """Dialogues (texts, pairs) at most."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Of the generated sources and of plug-ins."""
 
@@ -101,6 +101,10 @@ class DataSettings(Settings):
             raise ValueError("source 'hub' needs name, for example ReactiveAI/TinyStories-MRL")
         if self.source in LOCAL and not self.path and not (self.source == "tinystories" and self.name):
             raise ValueError(f"source {self.source!r} needs path, a file or folder")
+        if self.holdout and self.source not in ("hub", *LOCAL):
+            raise ValueError(f"holdout is for data sets; source {self.source!r} makes its splits itself")
+        if self.holdout and "validation" in self.splits:
+            raise ValueError("holdout takes validation from train, so splits.validation has no use: give one of them")
         if self.source in OPTIONS:
             self.typed_options()
         elif self.source in BUILT_IN and self.options:

@@ -105,7 +105,7 @@ def load_texts(
 
     Raises:
         UserError: see :func:`load_dialogues`.
-    """  # fmt: skip
+    """
     limit = _least(limit, settings.limit)
     records: Iterable[Record]
     if settings.source == "storyworld":
@@ -141,7 +141,7 @@ def load_pairs(
 
     Raises:
         UserError: see :func:`load_dialogues`.
-    """  # fmt: skip
+    """
     limit = _least(limit, settings.limit)
     if settings.source == "storyworld":
         pairs = storyworld_pairs(
@@ -204,13 +204,14 @@ def _records(
     elif settings.source in BUILT_IN:
         yield from _held(settings, split, _rows(settings, split))
     else:
-        yield from _held(settings, split, _plugged(settings, split, steps=steps, episodes=episodes, seed=seed))
+        yield from _plugged(settings, split, steps=steps, episodes=episodes, seed=seed)
 
 
 def _rows(settings: DataSettings, split: Split) -> Iterator[Record]:
     """Rows of a data set on the Hub or in local files."""
     if settings.source == "hub" or not settings.path:
-        theirs = settings.splits.get(split) or ("train" if settings.holdout else split)
+        ours = _ours(settings, split)
+        theirs = settings.splits.get(ours, ours)
         return loading.hub_records(
             str(settings.name), split=theirs, config=settings.config, revision=settings.revision,
             streaming=settings.streaming,
@@ -220,8 +221,8 @@ def _rows(settings: DataSettings, split: Split) -> Iterator[Record]:
 
 
 def _files(settings: DataSettings, split: Split) -> list[Path]:
-    """The files of a split; with a holdout, validation is a part of the train files."""
-    ours: Split = "train" if settings.holdout and split == "validation" else split
+    """The files of a split."""
+    ours = _ours(settings, split)
     path, theirs = str(settings.path), settings.splits.get(ours)
     return loading.find_files(path, settings.source, ours, theirs=theirs, config=settings.config)
 
@@ -241,6 +242,11 @@ def _stories(settings: DataSettings, split: Split) -> Iterator[Record]:
         yield Record(record.place, record.number, value, record.unit)
 
 
+def _ours(settings: DataSettings, split: Split) -> Split:
+    """The split to read: with a holdout, validation is a part of train."""
+    return "train" if settings.holdout and split == "validation" else split
+
+
 def _held(settings: DataSettings, split: Split, records: Iterator[Record]) -> Iterator[Record]:
     if not settings.holdout or split == "supervised":
         return records
@@ -254,7 +260,7 @@ def _plugged(
     from ..plugins import load, location
 
     source = load("source", settings.source, **settings.options)
-    theirs = settings.splits.get(split) or ("train" if settings.holdout and split == "validation" else split)
+    theirs = settings.splits.get(split, split)
     number = 0
     try:
         for value in source(theirs, steps=steps, episodes=episodes, seed=seed):

@@ -94,7 +94,7 @@ def _with_object(narration: str) -> list[str]:
 
 
 def _continues(story: Story, event: Event) -> bool:
-    """``a ball and a doll``, ``a box of toys``: the thing is not all."""
+    """``a ball and a doll``, ``a ball, a doll``: the thing is not all."""
     rest = story.sentences[event.sentence][event.thing.end :].lstrip()
     return bool(re.match(r"(?:,|and) ?(?:a|an|the|some|his|her|two|three|[a-z]+,)\b", rest))
 

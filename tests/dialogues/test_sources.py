@@ -157,7 +157,7 @@ def test_plug_in_source(tmp_path: Path) -> None:
     loaded = load_dialogues(settings, "validation", steps=2)
     assert [dialogue.query for dialogue in loaded.dialogues] == [f"validation {number}" for number in range(4)]
     assert load_pairs(settings, limit=2) == [("train 0", "Yes."), ("Which?", "0")]
-    with pytest.raises(UserError, match=r"mine.py:4\) failed at item 5: RuntimeError: no more numbers"):
+    with pytest.raises(UserError, match=r"mine.py:\d+\) failed at item 5: RuntimeError: no more numbers"):
         load_dialogues(settings, episodes=9)
     with pytest.raises(UserError, match=r"mine.py:rows item 1: 'interactions' is empty"):
         load_dialogues(DataSettings(source=f"{file}:rows"))
@@ -177,7 +177,9 @@ def test_plug_in_source(tmp_path: Path) -> None:
         ({"source": "storyworld", "on_bad_row": "ignore"}, "on_bad_row"),
         ({"source": "storyworld", "split": {}}, "split"),
         ({"source": "storyworld", "splits": {"testing": "x"}}, "splits.testing"),
-        ({"source": "storyworld", "holdout": 1.5}, "holdout"),
+        ({"source": "jsonl", "path": "x", "holdout": 1.5}, "holdout"),
+        ({"source": "storyworld", "holdout": 0.1}, "makes its splits itself"),
+        ({"source": "jsonl", "path": "x", "holdout": 0.1, "splits": {"validation": "dev"}}, "give one of them"),
     ],
 )
 def test_wrong_settings(content: dict[str, Any], message: str) -> None:
