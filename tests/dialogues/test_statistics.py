@@ -112,7 +112,7 @@ def test_what_a_source_is_called(tmp_path: Path) -> None:
         settings_of(tmp_path / "c.yaml")
     with pytest.raises(UserError, match="unknown source 'storyworl'; allowed: storyworld, hub"):
         settings_of("storyworl")
-    with pytest.raises(UserError, match="'no/such.jsonl' does not exist"):
+    with pytest.raises(UserError, match=r"'no/such.jsonl' does not exist"):
         settings_of("no/such.jsonl")
 
 
