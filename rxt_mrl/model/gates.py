@@ -35,13 +35,14 @@ class ResidualGate(nn.Module):
             self.gate_parameter = nn.Parameter(torch.full((layers, width, 1), value))
 
     def forward(self, old: Tensor, new: Tensor) -> Tensor:
-        """The memory after the write."""
+        """The memory after the write, of the dtype of the old one (under autocast ``new`` may have a lower one)."""
+        new = new.to(old.dtype)
         match self.config.type:
             case "add":
                 return old + new
             case "replace":
                 return new
-        z = self._logit(old, new)
+        z = self._logit(old, new).to(old.dtype)
         if self.config.activation == "tanh":
             return old + new + torch.tanh(z) * (new - old)
         return torch.lerp(old, new, torch.sigmoid(z))
