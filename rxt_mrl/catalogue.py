@@ -22,9 +22,11 @@ def listing(what: Literal["recipes", "envs", "rewards", "presets"]) -> Table:
 
 
 def _presets() -> Table:
-    from .model.presets import PRESETS, parameter_counts
+    from .model.presets import PRESETS, preset
 
-    table = Table("name", "parameters", "what it is", title="presets", title_justify="left")
-    for name, preset in PRESETS.items():
-        table.add_row(name, f"{parameter_counts(name)['total']:,}", preset.description)
+    table = Table("name", "layers", "dim", "slots", "tokens", "vocabulary", title="presets", title_justify="left")
+    for name in PRESETS:
+        config = preset(name)
+        sizes = (config.num_layers, config.embed_dim, config.slots, config.max_tokens, config.vocab_size)
+        table.add_row(name, *map(str, sizes))
     return table

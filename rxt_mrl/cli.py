@@ -6,7 +6,7 @@ Heavy imports happen inside the commands, so that ``--help`` and errors answer a
 from __future__ import annotations
 
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +35,7 @@ RewardOption = Annotated[
 ]
 
 
-class Listing(str, Enum):
+class Listing(StrEnum):
     """What ``rxt-mrl list`` can list."""
 
     recipes = "recipes"
@@ -75,9 +75,9 @@ def evaluate(
     sets: Assignments = None,
 ) -> None:
     """Measure retention with controls: memory on, wiped, swapped."""
-    from . import pipeline
+    from .evaluating import evaluate_target
 
-    pipeline.evaluate(target, steps=steps, episodes=episodes, as_json=json_, assignments=sets or [], console=console)
+    evaluate_target(target, steps=steps, episodes=episodes, as_json=json_, assignments=sets or [], console=console)
 
 
 @app.command()
@@ -108,7 +108,7 @@ def storyworld(
 
     content = {"steps": steps, "strategy": strategy, "level": level}
     config = validate(world.StoryworldConfig, content, "storyworld")
-    for path in world.write(config, episodes, out, seed=seed):
+    for path in world.write(config, episodes, out, seed=seed).values():
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
@@ -164,9 +164,12 @@ def reward_check(
 ) -> None:
     """Run a reward on typical and adversarial answers and say what it cannot tell apart."""
     from .recipe_loading import override
-    from .reward_check import check_reward, print_report
+    from .reward_check import check_reward
 
-    print_report(check_reward(name, override({}, options or [])), console)
+    report = check_reward(name, override({}, options or []))
+    report.print(console)
+    if not report.ok:
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -21,17 +21,20 @@ class EvaluatedRun(Protocol):
         ...
 
 
-def write_retention(run: EvaluatedRun, results: Mapping[str, Mapping[str, Any]]) -> Path:
+def write_retention(
+    run: EvaluatedRun, results: Mapping[str, Mapping[str, Any]], *, name: str = "retention.json"
+) -> Path:
     """Write ``evaluation/retention.json``: the last result at the top level, all of them under ``stages``.
 
     Args:
         run: where to.
         results: ``Retention.to_json()`` of every stage, in their order.
+        name: of the file.
 
     Raises:
         UserError: when there is no result.
     """
-    path = run.evaluation_dir / "retention.json"
+    path = run.evaluation_dir / name
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, joined(results))
     return path
