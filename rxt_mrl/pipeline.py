@@ -217,7 +217,8 @@ class _Pipeline:
         lines += [f"picture    {path}" for path in pictures]
         lines += [
             f"model      {checkpoints.locate(self.run_dir.path)}",
-            f"metrics    {self.run_dir.path / 'metrics.jsonl'}, tensorboard --logdir {self.run_dir.path / 'tensorboard'}",
+            f"metrics    {self.run_dir.path / 'metrics.jsonl'}",
+            f"           tensorboard --logdir {self.run_dir.path / 'tensorboard'}",
             f"rollouts   {self.run_dir.path / 'rollouts'}",
             f"talk to it rxt-mrl chat {self.run_dir.path}",
             f"time       {time.monotonic() - self.started:.0f} s",
