@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import UserError
+from ..settings import merge
 from .config import RxTConfig
 
 Values = dict[str, Any]
@@ -133,7 +134,7 @@ def preset(name: str, **overrides: Any) -> RxTConfig:
     """
     if name not in PRESETS:
         raise UserError(f"preset: {name!r}; allowed: {', '.join(PRESETS)}")
-    return build(_merge(PRESETS[name], overrides))
+    return build(merge(PRESETS[name], overrides))
 
 
 def build(values: Values) -> RxTConfig:
@@ -149,11 +150,3 @@ def build(values: Values) -> RxTConfig:
         where = ".".join(str(part) for part in first["loc"]) or "model"
         value = "" if isinstance(first["input"], dict | RxTConfig) else f" {first['input']!r}"
         raise UserError(f"{where}:{value}; {first['msg'].removeprefix('Value error, ')}") from None
-
-
-def _merge(base: Values, over: Values) -> Values:
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
