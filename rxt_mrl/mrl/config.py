@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from rxt_mrl.contracts import Stage
 from rxt_mrl.errors import UserError
 from rxt_mrl.model.sampling import SamplingConfig
+from rxt_mrl.recipe_loading import explain
 from rxt_mrl.settings import Settings, merge
 
 Component = Literal["embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention"]
@@ -147,8 +148,10 @@ class RolloutSettings(Settings):
     """How many episodes of each update are written to ``rollouts/*.jsonl``."""
 
 
-def for_stage(algorithm: AlgorithmSettings, stage: Stage) -> AlgorithmSettings:
+def for_stage(algorithm: AlgorithmSettings, stage: Stage, where: str = "stage.algorithm") -> AlgorithmSettings:
     """The algorithm of one stage: the recipe's, with the stage's overrides merged in, key by key.
+
+    ``where`` is what an error calls the overrides.
 
     Raises:
         UserError: an override of an unknown key or with a wrong value.
@@ -158,9 +161,7 @@ def for_stage(algorithm: AlgorithmSettings, stage: Stage) -> AlgorithmSettings:
     try:
         return AlgorithmSettings.model_validate(merge(algorithm.model_dump(), stage.algorithm))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"stage.algorithm.{name} = {first['input']!r}: {first['msg']}") from None
+        raise UserError(explain(AlgorithmSettings, error, f"{where}.")) from None
 
 
 def check(algorithm: AlgorithmSettings, rollout: RolloutSettings) -> None:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
@@ -29,6 +28,7 @@ from .evaluate import number_of_dialogues, play_fixed
 from .guards import NotFiniteError, dump, interrupts_wait
 from .journal import Journal
 from .learner import Learner
+from .metrics import Run, note, rollout_metrics
 from .ray_workers import make_pool
 from .rollout import Pool, StageSetup, make_setup
 from .state import FILE, TrainerState, save_model
@@ -39,28 +39,6 @@ Data = Callable[[Stage], DialogueTensors | None] | Mapping[str, DialogueTensors]
 
 VALIDATION_EPISODES = 128
 """Dialogues of the validation that a promotion rule looks at."""
-
-
-class Run(Protocol):
-    """What a training needs of a run directory (:class:`rxt_mrl.runs.RunDir`)."""
-
-    path: Path
-
-    def metrics(self, values: Mapping[str, float], step: int, section: str) -> None:
-        """Log the numbers of one update."""
-        ...
-
-    def checkpoint_dir(self, stage: str) -> Path:
-        """Folder of a checkpoint."""
-        ...
-
-    def rollout_path(self, name: str) -> Path:
-        """File of rollouts."""
-        ...
-
-    def rewind(self, section: str, step: int) -> None:
-        """Forget what was logged after a step."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -209,11 +187,13 @@ class Trainer:
         if resume and (folder / FILE).is_file():
             self.state.load(folder)
             self.run_dir.rewind(self.name, self.state.counters.total)
+            # Rewards go on with the embedding that they began with.
+            self.setups = [self._setup(stage, self.data) for stage in self.stages]
         counters = self.state.counters
         rewards: list[list[float]] = [[] for _ in self.stages]
         updates = [0] * len(self.stages)
-        note = TextColumn("{task.fields[note]}")
-        columns = (TextColumn("{task.description}"), BarColumn(), note, TimeElapsedColumn())
+        said = TextColumn("{task.fields[note]}")
+        columns = (TextColumn("{task.description}"), BarColumn(), said, TimeElapsedColumn())
         pool: Pool | None = None
         try:
             with Progress(*columns, disable=not progress) as bars:
@@ -230,7 +210,7 @@ class Trainer:
                     self.state.save(folder, self.tokenizer)
                     if on_stage_end is not None:
                         on_stage_end(index, self.stages[index], self.model)
-        except KeyboardInterrupt:
+        except BaseException:  # Ctrl-C, a reward that fails, workers that die: nothing is lost
             if self._whole:  # otherwise the last checkpoint stays: half an update is none
                 self.state.save(folder, self.tokenizer)
             raise
@@ -282,7 +262,7 @@ class Trainer:
                 rewards.append(metrics["reward_mean"])
                 if counters.update % settings.checkpoint_every == 0:
                     self.state.save(self.run_dir.checkpoint_dir(self.name), self.tokenizer)
-            bars.update(task, completed=counters.update, note=_note(metrics))
+            bars.update(task, completed=counters.update, note=note(metrics))
 
     def _update(self, learner: Learner, batch: Trajectories, reference: RxT | None) -> dict[str, float]:
         counters = self.state.counters
@@ -367,33 +347,3 @@ def dialogues_of(data: Data, stage: Stage) -> DialogueTensors | None:
     if found is not None and found.steps < stage.steps:
         raise UserError(f"stage.steps = {stage.steps}: its dialogues have {found.steps} follow-ups")
     return found
-
-
-def rollout_metrics(batch: Trajectories, seconds: float) -> dict[str, float]:
-    """What the log says about the episodes of an update."""
-    known = batch.rewards[batch.valid]
-    lengths = batch.action_mask.sum(-1).float()
-    metrics = {
-        "reward_mean": known.mean().item() if known.numel() else float("nan"),
-        "reward_std": known.std().item() if known.numel() > 1 else 0.0,
-        "reward_first_step": _mean(batch.rewards[:, 0][batch.valid[:, 0]]),
-        "reward_last_step": _mean(batch.rewards[:, -1][batch.valid[:, -1]]),
-        "valid": batch.valid.float().mean().item(),
-        "answer_tokens": lengths.mean().item(),
-        "rollout_seconds": seconds,
-        "tokens_per_second": batch.tokens / max(seconds, 1e-9),
-    }
-    for kind, scores in (("term", batch.terms), ("metric", batch.metrics)):
-        metrics |= {f"{kind}/{name}": score.nanmean().item() for name, score in scores.items()}
-    return metrics
-
-
-def _mean(values: Tensor) -> float:
-    return values.mean().item() if values.numel() else float("nan")
-
-
-def _note(metrics: Mapping[str, float]) -> str:
-    parts = [f"reward {metrics['reward_mean']:.3f}"]
-    if "approx_kl_last" in metrics:
-        parts.append(f"kl {metrics['approx_kl_last']:.4f}")
-    return "  ".join(parts)

@@ -4,7 +4,7 @@ import signal
 import pytest
 import torch
 
-from rxt_mrl.contracts import Promotion, Stage, Unfreeze
+from rxt_mrl.contracts import Promotion, RewardSpec, Stage, Unfreeze
 from rxt_mrl.errors import UserError
 
 TIMED = ("seconds", "per_second")
@@ -79,3 +79,20 @@ def test_a_state_of_another_training_is_refused(make_model, train, run):
     (run.checkpoint_dir("mrl") / "trainer.pt").write_bytes(b"not a state")
     with pytest.raises(UserError, match="cannot be read"):
         train(make_model(), resume=True)
+
+
+def test_a_reward_that_fails_loses_nothing(make_model, train, run, tmp_path):
+    plugin = tmp_path / "late.py"
+    plugin.write_text(
+        "calls = []\n\n\n"
+        "def late(context):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) > 4:\n"
+        "        raise ValueError('out of ideas')\n"
+        "    return [0.5] * len(context)\n"
+    )
+    with pytest.raises(UserError, match="out of ideas"):
+        train(make_model(), reward=RewardSpec(terms=[{"use": f"{plugin}:late"}]))
+    assert run.logged[-1]["step"] == 1
+    train(make_model(seed=3), resume=True)
+    assert [line["step"] for line in run.logged] == [1, 2]
