@@ -8,7 +8,7 @@ they were chosen. ``Decoder.step`` equals ``Decoder.forward`` to rounding; tests
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -100,42 +100,53 @@ class _ExpertsStep:
 
     def __init__(self, moe: MoE) -> None:
         self._moe = moe
-        none = [None] * moe.config.experts
         self._w1 = [weight.t() for weight in moe.w1.unbind(0)]
         self._w2 = [weight.t() for weight in moe.w2.unbind(0)]
-        self._b1 = none if moe.b1 is None else moe.b1.unbind(0)
-        self._b2 = none if moe.b2 is None else moe.b2.unbind(0)
+        self._b1 = None if moe.b1 is None else moe.b1.unbind(0)
+        self._b2 = None if moe.b2 is None else moe.b2.unbind(0)
 
     def __call__(self, x: Tensor) -> Tensor:
         moe = self._moe
         _, weights, index = moe.route(x)
         rows, k = index.shape
         if rows == 1:
-            outputs = torch.cat([self._expert(e, x) for e in index[0].tolist()])
-            out = weights @ outputs
+            tokens = x.expand(k, -1)
+            counts = dict.fromkeys(index[0].tolist(), 1)
         else:
             chosen, order = index.reshape(-1).sort()
             tokens = x[order // k]
-            counts = torch.bincount(chosen, minlength=moe.config.experts).tolist()
-            outputs, start = torch.empty_like(tokens), 0
-            for e, count in enumerate(counts):
-                if count:
-                    self._expert(e, tokens.narrow(0, start, count), outputs.narrow(0, start, count))
-                    start += count
+            counts = {e: n for e, n in enumerate(torch.bincount(chosen).tolist()) if n}
+        hidden = x.new_empty(len(tokens), self._w1[0].shape[1])
+        self._each(counts, tokens, self._w1, self._b1, hidden)
+        hidden = activate(hidden, moe.expert.activation, moe.expert.gated)
+        outputs = x.new_empty(len(tokens), x.shape[1])
+        self._each(counts, hidden, self._w2, self._b2, outputs)
+        if rows > 1:
             routed = torch.empty_like(outputs)
             routed[order] = outputs
-            out = torch.bmm(weights.to(x.dtype).unsqueeze(1), routed.view(rows, k, -1)).squeeze(1)
+            outputs = routed
+        out = torch.bmm(weights.to(x.dtype).unsqueeze(1), outputs.view(rows, k, -1)).squeeze(1)
         if moe.bias is not None:
             out = out + moe.bias
         return out + moe.shared_output(x) if moe.shared else out
 
-    def _expert(self, e: int, x: Tensor, out: Tensor | None = None) -> Tensor:
-        hidden = activate(_affine(x, self._w1[e], self._b1[e]), self._moe.expert.activation, self._moe.expert.gated)
-        return _affine(hidden, self._w2[e], self._b2[e], out)
-
-
-def _affine(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
-    return torch.mm(x, weight, out=out) if bias is None else torch.addmm(bias, x, weight, out=out)
+    def _each(
+        self,
+        counts: dict[int, int],
+        x: Tensor,
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor] | None,
+        out: Tensor,
+    ) -> None:
+        """One projection: every chosen expert on its own slice of the sorted rows."""
+        start = 0
+        for e, count in counts.items():
+            rows, target = x.narrow(0, start, count), out.narrow(0, start, count)
+            if biases is None:
+                torch.mm(rows, weights[e], out=target)
+            else:
+                torch.addmm(biases[e], rows, weights[e], out=target)
+            start += count
 
 
 def _norm(norm: nn.Module) -> Callable[[Tensor], Tensor]:
