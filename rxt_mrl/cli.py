@@ -72,12 +72,14 @@ def evaluate(
     steps: Annotated[int | None, typer.Option(min=1, help="Follow-ups per dialogue.")] = None,
     episodes: Annotated[int | None, typer.Option(min=1, help="Held-out dialogues.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
+    reward: Annotated[str | None, typer.Option(metavar="NAME|FILE.py:NAME", help="What the score is made of.")] = None,
     sets: Assignments = None,
 ) -> None:
     """Measure retention with controls: memory on, wiped, swapped."""
     from .evaluating import evaluate_target
 
-    evaluate_target(target, steps=steps, episodes=episodes, as_json=json_, assignments=sets or [], console=console)
+    assignments = [*(sets or []), *([f"evaluation.reward={reward}"] if reward else [])]
+    evaluate_target(target, steps=steps, episodes=episodes, as_json=json_, assignments=assignments, console=console)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar, ru
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .errors import UserError
 from .settings import Settings
@@ -296,11 +296,16 @@ class RewardTerm(Settings):
 
 
 class RewardSpec(Settings):
-    """A weighted sum of terms; metrics are logged and not rewarded."""
+    """A weighted sum of terms; metrics are logged and not rewarded. A plain name or path is short for that term alone."""
 
     terms: tuple[RewardTerm, ...] = Field(min_length=1)
     metrics: tuple[RewardTerm, ...] = ()
     on_error: Literal["raise", "skip"] = "raise"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_term(cls, value: Any) -> Any:
+        return {"terms": [{"use": value}]} if isinstance(value, str) else value
 
 
 # --- policies --------------------------------------------------------------------------------------------------------

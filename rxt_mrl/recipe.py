@@ -19,16 +19,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from .contracts import RewardSpec, Stage
 from .dialogues.sources import DataSettings
+from .errors import UserError
 from .evaluation.config import EvaluationSettings
 from .model.config import RxTConfig
 from .model.presets import preset
 from .mrl.config import AlgorithmSettings, EnvSpec, RolloutSettings, for_stage
 from .mrl.config import check as check_algorithm
-from .recipe_loading import override, resolve, validate
+from .recipe_loading import explain, override, resolve, validate
 from .settings import Settings
 from .supervised.config import SupervisedSettings
 
@@ -50,7 +51,12 @@ class ModelSection(Settings):
 
     def config(self, vocab_size: int) -> RxTConfig:
         """The model's configuration for a tokenizer of ``vocab_size`` tokens."""
-        return preset(self.preset, **{**self.options, "vocab_size": vocab_size})
+        try:
+            return preset(self.preset, **{**self.options, "vocab_size": vocab_size})
+        except UserError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise UserError(explain(RxTConfig, error.__cause__, "options.")) from None
+            raise
 
     @field_validator("options")
     @classmethod
@@ -134,12 +140,6 @@ class Recipe(Settings):
     """Sampled answers per held-out question, before and after MRL, for the gain in reward."""
     evaluation: EvaluationSettings = EvaluationSettings()
 
-    @field_validator("reward", mode="before")
-    @classmethod
-    def _one_reward(cls, value: Any) -> Any:
-        """``reward: name`` is short for that reward alone."""
-        return {"terms": [{"use": value}]} if isinstance(value, str) else value
-
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         check_algorithm(self.algorithm, self.rollout)
@@ -153,7 +153,7 @@ class Recipe(Settings):
                     f"curriculum.{number}.data = {stage.data!r} is not one of data.sources: "
                     f"{', '.join(self.data.sources)}"
                 )
-            for_stage(self.algorithm, stage)
+            for_stage(self.algorithm, stage, f"curriculum.{number}.algorithm")
         if self.control != "none" and not self.curriculum:
             raise ValueError(f"control = {self.control!r} replaces the MRL curriculum, and the recipe has none")
         return self
