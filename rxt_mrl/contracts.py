@@ -296,7 +296,7 @@ class RewardTerm(Settings):
 
 
 class RewardSpec(Settings):
-    """A weighted sum of terms; metrics are logged and not rewarded. A plain name or path is short for that term alone."""
+    """A weighted sum of terms; metrics are logged and not rewarded. A name or path is short for that term alone."""
 
     terms: tuple[RewardTerm, ...] = Field(min_length=1)
     metrics: tuple[RewardTerm, ...] = ()
