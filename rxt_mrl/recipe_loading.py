@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,8 +27,11 @@ def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: dict[Any, Any] = {}
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
+        line = key_node.start_mark.line + 1
+        if not isinstance(key, Hashable):
+            raise UserError(f"line {line}: {key!r} cannot be a key; allowed: a word")
         if key in seen:
-            raise UserError(f"line {key_node.start_mark.line + 1}: key {key!r} is given twice")
+            raise UserError(f"line {line}: key {key!r} is given twice")
         seen[key] = loader.construct_object(value_node, deep=True)
     return seen
 
@@ -52,6 +55,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise UserError(f"{path}: not YAML, {where}{error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        raise UserError(f"{path}: not YAML, character {error.character:#04x} is not allowed") from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     if not isinstance(content, dict):
@@ -59,18 +64,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def resolve(name_or_path: str, _chain: tuple[str, ...] = ()) -> dict[str, Any]:
+def resolve(name_or_path: str, _chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The raw recipe of a name (entry point) or file, merged over the one that it ``extends``."""
-    path = plugins.recipe_file(name_or_path)
+    path = plugins.recipe_file(name_or_path).resolve()
+    if path in _chain:
+        raise UserError(f"{path}: 'extends' goes in a circle ({' -> '.join(step.name for step in (*_chain, path))})")
     content = read_yaml(path)
     base = content.pop("extends", None)
     if base is None:
         return content
-    if base in _chain or base == name_or_path:
-        raise UserError(f"{path}: 'extends: {base}' goes in a circle ({' -> '.join((*_chain, name_or_path, base))})")
-    beside = path.parent / str(base)
-    source = str(beside) if str(base).endswith((".yaml", ".yml")) and beside.is_file() else str(base)
-    return merge(resolve(source, (*_chain, name_or_path)), content)
+    if not isinstance(base, str):
+        raise UserError(f"{path}: extends = {base!r}: allowed: the name or the file of one recipe")
+    beside = path.parent / base
+    source = str(beside) if base.endswith((".yaml", ".yml")) and beside.is_file() else base
+    return merge(resolve(source, (*_chain, path)), content)
 
 
 def override(content: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
@@ -116,12 +123,18 @@ def validate(schema: type[Section], content: Mapping[str, Any], where: str) -> S
         raise UserError(f"{where}: {explain(schema, error)}") from None
 
 
-def explain(schema: type[BaseModel], error: ValidationError) -> str:
-    """One line about the first mistake of a validation, and how many more there are."""
+def explain(schema: type[BaseModel], error: ValidationError, prefix: str = "") -> str:
+    """One line about the first mistake of a validation, and how many more there are.
+
+    Args:
+        schema: what was validated.
+        error: what came of it.
+        prefix: where ``schema`` stands, put before the key, for example ``"model.options."``.
+    """
     mistakes = error.errors()
     first = mistakes[0]
     location = tuple(part for part in first["loc"] if not (isinstance(part, str) and "[" in part))
-    key = ".".join(str(part) for part in location)
+    key = prefix + ".".join(str(part) for part in location) if location else prefix.removesuffix(".")
     if first["type"] == "extra_forbidden":
         allowed = sorted(_fields(schema, location[:-1]))
         text = f"unknown key {key!r}{_suggest(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
@@ -132,7 +145,10 @@ def explain(schema: type[BaseModel], error: ValidationError) -> str:
         value = repr(first["input"])
         value = value if len(value) <= 80 else value[:77] + "..."
         message = message[:1].lower() + message[1:]
-        text = f"{key} = {value}: {message}" if key else message
+        if isinstance(first["input"], Mapping):  # a section as a whole: the message names the keys
+            text = f"{key}: {message}" if key else message
+        else:
+            text = f"{key} = {value}: {message}" if key else message
     more = len(mistakes) - 1
     return text + (f" (and {more} more)" if more else "")
 

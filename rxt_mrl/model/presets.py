@@ -149,4 +149,4 @@ def build(values: Values) -> RxTConfig:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "model"
         value = "" if isinstance(first["input"], dict | RxTConfig) else f" {first['input']!r}"
-        raise UserError(f"{where}:{value}; {first['msg'].removeprefix('Value error, ')}") from None
+        raise UserError(f"{where}:{value}; {first['msg'].removeprefix('Value error, ')}") from error

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
 from ..contracts import Unfreeze
+from ..errors import UserError
 from .batches import BatchData, BatchSampler, whole
 from .config import OptimizerSettings
 from .objectives import StageModel
@@ -28,7 +29,7 @@ from .schedule import Budget, rate_factor
 _WEIGHTS = "model.safetensors"
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(UserError):
     """A loss or a gradient is NaN or infinite. The message names it, the update and the dump of the batch."""
 
 
