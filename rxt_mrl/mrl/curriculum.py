@@ -43,6 +43,7 @@ class Counters:
         stale: evaluations since then.
         judged: the update after which the promotion rule was last looked at.
         journal: bytes of the stage's rollout file.
+        done: updates of the stages before.
     """
 
     stage: int = 0
@@ -53,10 +54,11 @@ class Counters:
     stale: int = 0
     judged: int = 0
     journal: int = 0
+    done: tuple[int, ...] = ()
 
     def next_stage(self) -> None:
         """Go to the start of the next stage."""
-        fresh = Counters(stage=self.stage + 1, total=self.total)
+        fresh = Counters(stage=self.stage + 1, total=self.total, done=(*self.done, self.update))
         self.__dict__.update(fresh.__dict__)
 
     def as_dict(self) -> dict[str, Any]:

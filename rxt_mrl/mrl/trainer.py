@@ -46,8 +46,8 @@ class MRLResult:
     """What a training did.
 
     Attributes:
-        updates: updates of each stage.
-        rewards: mean reward of each update's rollouts, stage by stage.
+        updates: updates of each stage, those before a resumption included.
+        rewards: mean reward of each update's rollouts in this call, stage by stage.
         seconds: wall-clock time of this call.
         tokens: answer tokens sampled in this call.
         checkpoint: folder of the final checkpoint.
@@ -184,14 +184,14 @@ class Trainer:
         """Train all stages that are not done yet; see :func:`train_mrl`."""
         started = time.perf_counter()
         folder = self.run_dir.checkpoint_dir(self.name)
-        if resume and (folder / FILE).is_file():
-            self.state.load(folder)
+        if resume:
+            if (folder / FILE).is_file():
+                self.state.load(folder)
+                # Rewards go on with the embedding that they began with.
+                self.setups = [self._setup(stage, self.data) for stage in self.stages]
             self.run_dir.rewind(self.name, self.state.counters.total)
-            # Rewards go on with the embedding that they began with.
-            self.setups = [self._setup(stage, self.data) for stage in self.stages]
         counters = self.state.counters
         rewards: list[list[float]] = [[] for _ in self.stages]
-        updates = [0] * len(self.stages)
         said = TextColumn("{task.fields[note]}")
         columns = (TextColumn("{task.description}"), BarColumn(), said, TimeElapsedColumn())
         pool: Pool | None = None
@@ -203,7 +203,6 @@ class Trainer:
                     index = counters.stage
                     assert pool is not None
                     self._stage(pool, rewards[index], bars)
-                    updates[index] = counters.update
                     counters.next_stage()
                     save_model(self.model, self.tokenizer, self.run_dir.checkpoint_dir(f"{self.name}-{index + 1}"))
                     self.state.reference = None
@@ -219,7 +218,7 @@ class Trainer:
                 pool.close()
             self.model.requires_grad_(True)
         return MRLResult(
-            tuple(updates), tuple(map(tuple, rewards)), time.perf_counter() - started, self._tokens, folder
+            counters.done, tuple(map(tuple, rewards)), time.perf_counter() - started, self._tokens, folder
         )
 
     def _stage(self, pool: Pool, rewards: list[float], bars: Progress) -> None:
