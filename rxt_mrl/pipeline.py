@@ -6,6 +6,7 @@ the checkpoint of the one before, so that an interrupted run goes on where it wa
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from .model import RxT
 from .mrl.trainer import train_mrl
 from .recipe import Recipe
 from .run_data import RunData
-from .runs import RunDir
+from .runs import RunDir, write_json
 from .seeding import key
 from .supervised.config import MemoryAwareSettings, StageName
 from .supervised.stages import last_checkpoint, run_stage
@@ -64,15 +65,16 @@ def train(
         torch.set_num_threads(recipe.threads)
     folder = out / "checkpoints" / "tokenizer"
     data = RunData(recipe, checkpoints.load_tokenizer(folder) if resume and folder.is_dir() else None)
-    data.check()
+    data.check(complete=run.progress if resume else ())
+    model = _initial_model(recipe, data)  # before anything is written: it may not fit
     if not resume:
         run = RunDir.create(out, overwrite=overwrite)
         provenance.write_recipe(recipe, run.recipe_path)
     data.tokenizer.save(folder)
     try:
-        _Pipeline(recipe, data, run, console).run()
+        _Pipeline(recipe, data, run, model, console).run()
     except KeyboardInterrupt:
-        console.print(f"interrupted; go on with: rxt-mrl train {recipe.name} --out {out} --resume", soft_wrap=True)
+        console.print(f"interrupted; go on with the same command and --out {out} --resume", soft_wrap=True)
         raise
     finally:
         run.close()
@@ -82,12 +84,11 @@ def train(
 class _Pipeline:
     """One run under way: the model walks from stage to stage."""
 
-    def __init__(self, recipe: Recipe, data: RunData, run: RunDir, console: Console) -> None:
+    def __init__(self, recipe: Recipe, data: RunData, run: RunDir, model: RxT, console: Console) -> None:
         self.recipe, self.data, self.run_dir, self.console = recipe, data, run, console
         self.started = time.monotonic()
-        self.device = _device(recipe.device)
         self.tokenizer = data.tokenizer
-        self.model = self._initial_model()
+        self.model, self.device = model, model.device
         self.measuring = Measuring(data)
         self.results: dict[str, dict[str, Any]] = dict(run.progress)
 
@@ -106,10 +107,16 @@ class _Pipeline:
         if name in self.results:
             self.model = checkpoints.load(self.run_dir.path / "checkpoints" / name)[0].to(self.device)
             return
-        note = train()
-        if note is None:
-            return
-        checkpoints.save(self.run_dir.checkpoint_dir(name), self.model, self.tokenizer)
+        trained = self.run_dir.path / "checkpoints" / name / "trained.json"
+        if trained.is_file():  # interrupted while it was measured
+            note = json.loads(trained.read_text(encoding="utf-8"))
+            self.model = checkpoints.load(trained.parent)[0].to(self.device)
+        else:
+            note = train()
+            if note is None:
+                return
+            checkpoints.save(self.run_dir.checkpoint_dir(name), self.model, self.tokenizer)
+            write_json(trained, note)
         note["retention"] = self.measuring.retention(self.model, whole=name in ("memory_aware", "mrl"))
         if "sampled_reward" in note:  # beside recall and score in retention.json
             note["retention"]["sampled_reward"] = note["sampled_reward"]
@@ -123,6 +130,7 @@ class _Pipeline:
             return None
         rows = self.data.supervised(name)
         resume_from = last_checkpoint(self.run_dir, name)
+        self.run_dir.rewind(name, 0 if resume_from is None else int(resume_from.name.rpartition("-")[2]))
         trained = run_stage(
             name, self.model, self.tokenizer, rows, settings, self.run_dir, self.recipe.seed, resume_from
         )
@@ -178,14 +186,6 @@ class _Pipeline:
         seed = key(self.recipe.seed, "control") % 2**31
         return run_stage("memory_aware", self.model, self.tokenizer, rows, settings, None, seed)["updates"]
 
-    # --- what a run starts from ---
-
-    def _initial_model(self) -> RxT:
-        if self.recipe.model.init_from is not None:
-            return checkpoints.load(self.recipe.model.init_from)[0].to(self.device)
-        torch.manual_seed(key(self.recipe.seed, "weights"))
-        return RxT(self.recipe.model.config(self.tokenizer.vocab_size)).to(self.device)
-
     def _reward_embedding(self) -> torch.Tensor:
         """The frozen embedding of rewards: the model's own before MRL, whatever becomes of it in training."""
         return self.model.embedding.weight.detach().clone().cpu()
@@ -225,6 +225,25 @@ class _Pipeline:
         ]
         for line in lines:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _initial_model(recipe: Recipe, data: RunData) -> RxT:
+    """What a run starts from: the recipe's model with fresh weights, or a checkpoint's.
+
+    Raises:
+        UserError: a device that is not there, a checkpoint that cannot be used, a model for shorter texts.
+    """
+    device = _device(recipe.device)
+    if recipe.model.init_from is None:
+        torch.manual_seed(key(recipe.seed, "weights"))
+        return RxT(recipe.model.config(data.tokenizer.vocab_size)).to(device)
+    model = checkpoints.load(recipe.model.init_from)[0]
+    if recipe.tokens > model.config.max_tokens:
+        raise UserError(
+            f"limits.query + limits.answer = {recipe.tokens} tokens exceed the {model.config.max_tokens} of "
+            f"model.init_from = {recipe.model.init_from}"
+        )
+    return model.to(device)
 
 
 def _device(name: str) -> torch.device:

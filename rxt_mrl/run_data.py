@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from . import plugins
 from .checkpoints import load_tokenizer
@@ -15,7 +15,7 @@ from .errors import UserError
 from .recipe import Recipe
 from .scoring import WeightedReward
 from .seeding import key
-from .supervised.config import StageName
+from .supervised.config import STAGE_SETTINGS, StageName
 
 MAX_TEXTS = 20_000
 """Texts of stage 1 and held-out dialogues, at most."""
@@ -36,9 +36,14 @@ class RunData:
         self.recipe = recipe
         self.tokenizer = tokenizer or self.make_tokenizer()
         self._stages: dict[int, DialogueTensors] = {}
+        self._at_steps: dict[tuple[int, int, str], DialogueTensors] = {}
+        self._supervised: dict[StageName, DialogueTensors | list[str]] = {}
 
-    def check(self) -> None:
+    def check(self, *, complete: Collection[str] = ()) -> None:
         """Load the plug-ins and the data of every stage, so that nothing is missing or too long in mid-run.
+
+        Args:
+            complete: supervised stages that a resumed run does not need any more.
 
         Raises:
             UserError: for the first thing that does not fit.
@@ -50,6 +55,10 @@ class RunData:
                 WeightedReward(stage.reward)
             if self.recipe.control != "supervised":
                 self.mrl(stage)
+        for name in STAGE_SETTINGS:
+            settings = getattr(self.recipe.supervised, name)
+            if name not in complete and settings is not None and settings.updates != 0:
+                self.supervised(name)
         _ = self.held_out
 
     def make_tokenizer(self) -> DialogueTokenizer:
@@ -99,6 +108,11 @@ class RunData:
 
     def supervised(self, name: StageName) -> DialogueTensors | list[str]:
         """What a supervised stage trains on: texts (stage 1 with a ``data.text`` source) or dialogues."""
+        if name not in self._supervised:
+            self._supervised[name] = self._load_supervised(name)
+        return self._supervised[name]
+
+    def _load_supervised(self, name: StageName) -> DialogueTensors | list[str]:
         recipe = self.recipe
         if name == "joint" and recipe.data.text is not None:
             return load_texts(recipe.source(recipe.data.text), "train", limit=MAX_TEXTS)
@@ -111,7 +125,10 @@ class RunData:
 
     def at_steps(self, steps: int, episodes: int, *, part: str = "") -> DialogueTensors:
         """Training dialogues of the default source with ``steps`` follow-ups."""
-        return self.encode(self.dialogues("train", steps, episodes, part=part), steps)
+        wanted = (steps, episodes, part)
+        if wanted not in self._at_steps:  # most stages share it, and encoding takes seconds
+            self._at_steps[wanted] = self.encode(self.dialogues("train", steps, episodes, part=part), steps)
+        return self._at_steps[wanted]
 
     def mrl(self, stage: Stage) -> DialogueTensors:
         """Training dialogues of a curriculum stage."""

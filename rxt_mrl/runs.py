@@ -53,13 +53,16 @@ class RunDir:
         """Start a run in an empty or new directory.
 
         Raises:
-            UserError: as :meth:`check_free`.
+            UserError: as :meth:`check_free`, or when the directory cannot be made.
         """
         cls.check_free(path, overwrite=overwrite)
-        if path.exists():
-            shutil.rmtree(path)
-        for name in ("checkpoints", "rollouts", "evaluation", "tensorboard"):
-            (path / name).mkdir(parents=True)
+        try:
+            if path.exists():
+                shutil.rmtree(path)
+            for name in ("checkpoints", "rollouts", "evaluation", "tensorboard"):
+                (path / name).mkdir(parents=True)
+        except OSError as error:
+            raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
         return cls(path)
 
     @classmethod
