@@ -95,8 +95,10 @@ class BatchSampler(Sampler[list[BatchPlan]]):
     ) -> None:
         self.rows = rows
         self.batches = batches
-        self.batch_size = batch_size
+        # What accelerate looks at when it deals batches out to processes: ours are lists of one plan.
+        self.batch_size = 1
         self.drop_last = False
+        self._rows_per_batch = batch_size
         self._seed = seed
         self._lengths = None if lengths is None else lengths.numpy()
         self._window = window
@@ -110,7 +112,7 @@ class BatchSampler(Sampler[list[BatchPlan]]):
             yield [BatchPlan(number, tuple(rows), None if self._steps is None else self._steps(number))]
 
     def _row_batches(self) -> Iterator[list[int]]:
-        size = self.batch_size
+        size = self._rows_per_batch
         if self.rows is None:
             number = 0
             while True:
@@ -125,7 +127,7 @@ class BatchSampler(Sampler[list[BatchPlan]]):
         assert self.rows is not None
         draw = numpy_generator(self._seed, "order", epoch)
         order = draw.permutation(self.rows)
-        size = self.batch_size
+        size = self._rows_per_batch
         if not self._window or self._lengths is None:
             return [order[start : start + size].tolist() for start in range(0, self.rows, size)]
         batches: list[np.ndarray] = []

@@ -151,7 +151,8 @@ class MemoryAwareSettings(StageSettings):
     Attributes:
         steps: follow-ups of a training dialogue.
         steps_from: a curriculum: other numbers of follow-ups in the course of the stage, for example
-            ``[{at: 0, steps: 2}, {at: 0.3, steps: 4}]``; empty: ``steps`` throughout.
+            ``[{at: 0, steps: 2}, {at: 0.3, steps: 4}]``; empty: ``steps`` throughout. Shares are of the planned
+            updates, so that batches do not depend on time: a stage that ``max_seconds`` cuts short may miss the end.
         min_steps: draw the number of follow-ups of every batch evenly from here to the current number.
         first_interaction: also train on the answer of the first interaction, read from the initial memory.
         truncate: cut the gradient after this many memory updates; None: it runs through the whole scan;

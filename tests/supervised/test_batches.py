@@ -4,6 +4,7 @@ from itertools import islice
 
 import pytest
 import torch
+from accelerate.data_loader import BatchSamplerShard
 
 from rxt_mrl.supervised.batches import BatchData, BatchPlan, BatchSampler, EndlessDialogues
 from rxt_mrl.supervised.rows import interaction_rows, text_rows
@@ -38,6 +39,13 @@ def test_rows_of_like_length_come_together():
 def test_steps_follow_the_number_of_the_batch():
     found = plans(BatchSampler(10, 4, 4, seed=0, steps=lambda number: 1 + number % 2))
     assert [plan.steps for plan in found] == [1, 2, 1, 2]
+
+
+def test_processes_share_the_batches_out():
+    sampler = BatchSampler(10, 6, 4, seed=1)
+    shards = [[plan for (plan,) in BatchSamplerShard(sampler, 2, number)] for number in (0, 1)]
+    whole = plans(sampler)
+    assert shards == [whole[0::2], whole[1::2]]
 
 
 def test_a_batch_is_trimmed_and_keyed_by_its_number(dialogues):
