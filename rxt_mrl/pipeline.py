@@ -27,7 +27,7 @@ from .recipe import Recipe
 from .run_data import RunData
 from .runs import RunDir, write_json
 from .seeding import key
-from .supervised.config import MemoryAwareSettings, StageName
+from .supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageName
 from .supervised.stages import last_checkpoint, run_stage
 
 
@@ -50,6 +50,9 @@ def train(
         UserError: for data, plug-ins or directories that do not fit, in one line.
         KeyboardInterrupt: after Ctrl-C, with everything kept that ``resume`` needs.
     """
+    stages = [getattr(recipe.supervised, name) for name in STAGE_SETTINGS]
+    if not recipe.curriculum and not any(stage is not None and stage.updates != 0 for stage in stages):
+        raise UserError("the recipe trains nothing: give a supervised stage or a curriculum")
     if resume and out is None:
         raise UserError("--resume: give the run directory with --out")
     if resume and overwrite:
@@ -94,7 +97,7 @@ class _Pipeline:
 
     def run(self) -> None:
         """All stages that are not complete yet, then the report."""
-        for name in ("joint", "interaction", "memory_attention", "memory_aware"):
+        for name in STAGE_SETTINGS:
             self._stage(name, lambda name=name: self._supervised(name))
         if self.recipe.curriculum:
             self._stage("mrl", self._mrl)
@@ -203,8 +206,6 @@ class _Pipeline:
         )
 
     def _report(self) -> None:
-        if not self.results:
-            raise UserError("the recipe trains nothing: give a supervised stage or a curriculum")
         results = {name: note["retention"] for name, note in self.results.items()}
         report = write_retention(self.run_dir, results)
         last = list(results.values())[-1]

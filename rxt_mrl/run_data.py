@@ -12,6 +12,7 @@ from .dialogues.batching import DialogueTensors, encode_dialogues
 from .dialogues.sources import load_dialogues, load_pairs, load_texts
 from .dialogues.tokenizer import DialogueTokenizer
 from .errors import UserError
+from .mrl.rollout import make_setup
 from .recipe import Recipe
 from .scoring import WeightedReward
 from .seeding import key
@@ -49,17 +50,31 @@ class RunData:
             UserError: for the first thing that does not fit.
         """
         plugins.find("env", self.recipe.env.use)
-        WeightedReward(self.recipe.reward)
+        for reward in (self.recipe.reward, self.recipe.evaluation.reward):
+            if reward is not None:
+                WeightedReward(reward)
         for stage in self.recipe.curriculum:
-            if stage.reward is not None:
-                WeightedReward(stage.reward)
-            if self.recipe.control != "supervised":
-                self.mrl(stage)
+            self._check_stage(stage)
         for name in STAGE_SETTINGS:
             settings = getattr(self.recipe.supervised, name)
             if name not in complete and settings is not None and settings.updates != 0:
                 self.supervised(name)
         _ = self.held_out
+
+    def _check_stage(self, stage: Stage) -> None:
+        """Make the stage's environment with its reward, as the rollouts will."""
+        recipe = self.recipe
+        dialogues = self.held_out if recipe.control == "supervised" else self.mrl(stage)
+        make_setup(
+            recipe.env,
+            dialogues=dialogues,
+            tokenizer=self.tokenizer,
+            reward=stage.reward or recipe.reward,
+            sampling=recipe.rollout.sampling,
+            steps=min(stage.steps, dialogues.steps),
+            strategy=stage.strategy,
+            teacher_forcing=stage.teacher_forcing,
+        ).make(1)
 
     def make_tokenizer(self) -> DialogueTokenizer:
         """The tokenizer: of the checkpoint that the run starts from, of a folder, or trained on the recipe's data."""
