@@ -132,7 +132,8 @@ def explain(schema: type[BaseModel], error: ValidationError, prefix: str = "") -
         prefix: where ``schema`` stands, put before the key, for example ``"model.options."``.
     """
     mistakes = error.errors()
-    first = mistakes[0]
+    # A misspelt key first: it explains why the right one is missing.
+    first = min(mistakes, key=lambda mistake: mistake["type"] not in ("extra_forbidden", "invalid_key"))
     location = tuple(part for part in first["loc"] if not (isinstance(part, str) and "[" in part))
     key = prefix + ".".join(str(part) for part in location) if location else prefix.removesuffix(".")
     if first["type"] == "extra_forbidden":
