@@ -102,4 +102,4 @@ def test_promotion_rules():
     assert seen == [False, False, False, True]
     counters.update, counters.total = 7, 7
     counters.next_stage()
-    assert counters == Counters(stage=1, total=7)
+    assert counters == Counters(stage=1, total=7, done=(7,))

@@ -39,7 +39,7 @@ def test_workers_give_what_this_process_gives_and_are_replaced_when_they_die(mak
     local = LocalPool(model)
     local.configure(setup_of())
     expected = local.rollout(shards)
-    pool = make_pool(model, RolloutSettings(workers=2, timeout=60))
+    pool = make_pool(model, RolloutSettings(workers=2, timeout=240))
     try:
         pool.configure(setup_of())
         pool.sync()
