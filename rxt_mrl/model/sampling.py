@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -21,8 +22,8 @@ from torch import Tensor
 from rxt_mrl.errors import UserError
 from rxt_mrl.settings import Settings
 
-_BLOCK = 64
-"""Tokens summed at once when a token is looked up in the cumulative distribution."""
+_LARGEST_BLOCK = 128
+"""At most so many tokens are summed at once when a token is looked up in the cumulative distribution."""
 
 _NUCLEUS_GUESS = 256
 """Tokens looked at first for top-p: a full sort of the vocabulary is needed only for flat distributions."""
@@ -126,16 +127,19 @@ def sample(logits: Tensor, sampling: SamplingConfig, uniforms: Tensor | None = N
     if sampling.temperature != 1:
         scores = scores / sampling.temperature
     peak = scores.amax(-1, keepdim=True)
-    rows, vocab = scores.shape
-    weights = scores.new_zeros(rows, -(-vocab // _BLOCK) * _BLOCK)
-    torch.sub(scores, peak, out=weights[:, :vocab])
-    weights[:, :vocab].exp_()
+    weights = (scores - peak).exp_()
     threshold = _threshold(scores, sampling)
     if threshold is not None:
-        weights[:, :vocab].masked_fill_(scores < threshold, 0.0)
-    ids, total = _invert(weights.view(rows, -1, _BLOCK), uniforms.to(weights))
+        weights.masked_fill_(scores < threshold, 0.0)
+    ids, total = _invert(weights.unflatten(-1, (-1, _block(weights.shape[-1]))), uniforms.to(weights))
     log_probs = scores.gather(-1, ids) - peak - total.log()
     return Sampled(ids.squeeze(-1), log_probs.squeeze(-1).clamp_(max=0.0))
+
+
+@cache
+def _block(vocab: int) -> int:
+    """The largest divisor of the vocabulary that a block may have."""
+    return max(size for size in range(1, min(_LARGEST_BLOCK, vocab) + 1) if vocab % size == 0)
 
 
 def _invert(weights: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
