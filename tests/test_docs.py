@@ -29,7 +29,9 @@ def test_links_and_named_files_exist(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_template_is_left_unfilled(name):
-    assert not re.search(r"(?<![{\w])\{[a-z_]+\}(?!\})", re.sub(r"(?s)```.*?```|`[^`]*`", "", (ROOT / name).read_text()))
+    assert not re.search(
+        r"(?<![{\w])\{[a-z_]+\}(?!\})", re.sub(r"(?s)```.*?```|`[^`]*`", "", (ROOT / name).read_text())
+    )
 
 
 def commands() -> list[tuple[str, str]]:
