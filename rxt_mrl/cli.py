@@ -55,7 +55,6 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
 ) -> None:
     """Run a recipe: supervised stages, MRL curriculum, evaluation."""
-    from . import pipeline
     from .recipe import load_recipe
 
     assignments = [
@@ -63,7 +62,10 @@ def train(
         *([f"reward={reward}"] if reward else []),
         *([f"seed={seed}"] if seed is not None else []),
     ]
-    pipeline.train(load_recipe(recipe, assignments), out=out, resume=resume, overwrite=overwrite, console=console)
+    loaded = load_recipe(recipe, assignments)
+    from . import pipeline  # takes seconds to import: a mistake in the recipe is told before
+
+    pipeline.train(loaded, out=out, resume=resume, overwrite=overwrite, console=console)
 
 
 @app.command()
@@ -153,10 +155,12 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> Non
 @recipe_app.command("check")
 def recipe_check(recipe: RecipeName, sets: Assignments = None) -> None:
     """Validate everything, the data included, and print the plan with estimated updates and tokens."""
-    from .plan import check_recipe
     from .recipe import load_recipe
 
-    check_recipe(load_recipe(recipe, sets or []), console)
+    loaded = load_recipe(recipe, sets or [])
+    from .plan import check_recipe
+
+    check_recipe(loaded, console)
 
 
 @reward_app.command("check")

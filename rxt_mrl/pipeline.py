@@ -209,8 +209,9 @@ class _Pipeline:
         results = {name: note["retention"] for name, note in self.results.items()}
         report = write_retention(self.run_dir, results)
         last = list(results.values())[-1]
-        pictures = [plot_stages(results, self.run_dir.evaluation_dir / "stages.png")]
-        if last["recall"] is not None:
+        pictures = []
+        if last["recall"] is not None:  # the data says which facts are asked
+            pictures.append(plot_stages(results, self.run_dir.evaluation_dir / "stages.png"))
             pictures.append(plot_retention(last, self.run_dir.evaluation_dir / "retention.png"))
         self.console.print(retention_table(results))
         lines = effect_lines(self.results)

@@ -1,0 +1,259 @@
+"""A whole run, tiny: what it leaves behind, and that an interrupted one ends as if it had never been interrupted."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from rxt_mrl.measuring import Measuring
+from rxt_mrl.runs import RunDir
+
+Command = Callable[..., Any]
+
+STAGES = ["joint", "interaction", "memory_attention", "memory_aware", "mrl"]
+REQUIRED = {
+    "schema_version", "episodes", "steps", "recall", "recall_ci95", "recall_wiped", "recall_swapped",
+    "recall_by_distance", "recall_told_first", "recall_told_later", "score_mean", "score_min", "score_max", "ppl",
+    "accuracy",
+}  # fmt: skip
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    """Logged lines without what the clock says."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: line[key] for key in line if "second" not in key and key != "time"} for line in lines]
+
+
+def rollouts(run: Path) -> dict[str, list[dict[str, Any]]]:
+    files = sorted((run / "rollouts").glob("*.jsonl"))
+    return {file.stem: [json.loads(line) for line in file.read_text().splitlines()] for file in files}
+
+
+# --- what a run leaves behind ----------------------------------------------------------------------------------------
+
+
+def test_places(finished: Path) -> None:
+    assert sorted(path.name for path in finished.iterdir() if path.name != "printed.txt") == [
+        "checkpoints", "evaluation", "metrics.jsonl", "progress.json", "recipe.yaml", "rollouts", "tensorboard",
+    ]  # fmt: skip
+    for stage in (*STAGES, "mrl-1", "mrl-2"):
+        names = {path.name for path in (finished / "checkpoints" / stage).iterdir()}
+        assert {"model.safetensors", "config.json", "tokenizer.json"} <= names
+    assert list((finished / "tensorboard").glob("events.*"))
+    for picture in ("retention.png", "stages.png"):
+        assert (finished / "evaluation" / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_recipe_is_resolved_with_versions(finished: Path, tiny: Path) -> None:
+    stored = yaml.safe_load((finished / "recipe.yaml").read_text())
+    assert stored["recipe"]["algorithm"]["objective"]["clip"] == 0.2  # a default that the file does not give
+    assert {"python", "torch", "rxt-mrl", "ray", "git"} <= stored["made_by"].keys()
+
+
+def test_retention_has_what_is_promised(finished: Path) -> None:
+    report = json.loads((finished / "evaluation" / "retention.json").read_text())
+    assert list(report["stages"]) == STAGES
+    for result in (report, *report["stages"].values()):
+        assert result.keys() >= REQUIRED
+        assert (result["schema_version"], result["episodes"], result["steps"]) == (1, 10, 3)
+        assert set(result["recall_by_distance"]) <= {"1", "2", "3"}
+        assert 0 <= result["recall_ci95"][0] <= result["recall"] <= result["recall_ci95"][1] <= 1
+        assert 0 <= result["score_min"] <= result["score_mean"] <= result["score_max"] <= 10
+        assert math.isfinite(result["ppl"])
+    gain = report["stages"]["mrl"]["sampled_reward"]
+    assert gain["gain_low"] <= gain["gain"] <= gain["gain_high"]
+    assert gain["dialogues"] == 10
+
+
+def test_metrics_of_every_stage(finished: Path) -> None:
+    steps: dict[str, list[int]] = {}
+    for line in metrics(finished):
+        steps.setdefault(line["section"], []).append(line["step"])
+    assert list(steps) == STAGES
+    assert steps["memory_aware"] == [1, 2, 3]
+    assert steps["mrl"] == [1, 2, 3, 4]
+
+
+def test_rollouts_can_be_read(finished: Path) -> None:
+    played = rollouts(finished)
+    assert {stage: len(lines) for stage, lines in played.items()} == {"mrl-1": 2 * 6 * 2, "mrl-2": 2 * 6 * 3}
+    line = played["mrl-2"][0]
+    assert line["query"]
+    assert line["reference"]
+    assert 0 <= line["reward"] <= 1
+    assert {"fact_recall", "bleu"} <= line["terms"].keys() | line["metrics"].keys()
+
+
+def test_the_end_says_where_everything_lies(finished: Path) -> None:
+    printed = (finished / "printed.txt").read_text()
+    for stage in STAGES:
+        assert f"│ {stage}" in printed
+    for place in ("evaluation/retention.json", "evaluation/retention.png", "metrics.jsonl", "rollouts", "rxt-mrl chat"):
+        assert place in printed
+    assert "MRL: 4 updates" in printed
+    assert "mean reward of sampled answers" in printed
+
+
+# --- interruptions ---------------------------------------------------------------------------------------------------
+
+
+class Interruptions:
+    """Presses Ctrl-C at chosen places of a run, each once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = {("metrics", "memory_aware", 2), ("metrics", "mrl", 3), ("complete", "interaction"), ("measure", 4)}
+        self._measured = 0
+        log, complete, retention = RunDir.metrics, RunDir.complete, Measuring.retention
+
+        def metrics(run: RunDir, values: dict[str, float], step: int, section: str) -> None:
+            log(run, values, step, section)
+            if self._now("metrics", section, step):
+                signal.raise_signal(signal.SIGINT)
+
+        def completed(run: RunDir, stage: str, note: dict[str, Any]) -> None:
+            complete(run, stage, note)
+            if self._now("complete", stage):
+                raise KeyboardInterrupt
+
+        def measured(measuring: Measuring, *args: Any, **options: Any) -> dict[str, Any]:
+            self._measured += 1
+            if self._now("measure", self._measured):  # of memory_aware, when it is trained
+                raise KeyboardInterrupt
+            return retention(measuring, *args, **options)
+
+        monkeypatch.setattr(RunDir, "metrics", metrics)
+        monkeypatch.setattr(RunDir, "complete", completed)
+        monkeypatch.setattr(Measuring, "retention", measured)
+
+    def _now(self, *place: Any) -> bool:
+        found = place in self.left
+        self.left.discard(place)
+        return found
+
+
+def test_interrupted_everywhere_and_resumed_equals_uninterrupted(
+    cli: Command, tiny: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between stages, in a supervised stage, in a measurement, in MRL: exit code 130, and nothing is lost."""
+    places = Interruptions(monkeypatch)
+    run = tmp_path / "run"
+    outcome = cli("train", tiny, "--out", run)
+    for _ in range(4):
+        assert outcome.code == 130, outcome.err
+        assert "interrupted" in outcome.out
+        assert outcome.err.count("\n") <= 1
+        with (run / "metrics.jsonl").open("a") as file:
+            file.write('{"section": "half a li')  # as kill -9 would leave it
+        outcome = cli("train", tiny, "--out", run, "--resume")
+    assert outcome.code == 0, outcome.err
+    assert not places.left
+    for stage in STAGES:
+        name = f"checkpoints/{stage}/model.safetensors"
+        ours, theirs = load_file(run / name), load_file(finished / name)
+        assert ours.keys() == theirs.keys()
+        assert [key for key in ours if not ours[key].equal(theirs[key])] == [], stage
+    assert rollouts(run) == rollouts(finished)
+    assert metrics(run) == metrics(finished)
+    reports = [json.loads((path / "evaluation" / "retention.json").read_text()) for path in (run, finished)]
+    assert reports[0] == reports[1]
+    assert "MRL: 4 updates" in outcome.out
+
+
+def test_what_resume_refuses(cli: Command, tiny: Path, finished: Path, tmp_path: Path) -> None:
+    assert "already holds a run; --resume" in cli("train", tiny, "--out", finished).line
+    before = (finished / "progress.json").read_bytes()
+    resume = ("train", tiny, "--out", finished, "--resume")
+    assert "the run was started with seed = 0, now it is 5" in cli(*resume, "--seed", 5).line
+    assert "algorithm.epochs = 1, now it is 2" in cli(*resume, "--set", "algorithm.epochs=2").line
+    assert "reward.terms.0.use = 'fact_recall', now it is 'length'" in cli(*resume, "--reward", "length").line
+    assert "exclude each other" in cli(*resume, "--overwrite").line
+    assert "give the run directory with --out" in cli("train", tiny, "--resume").line
+    assert "no run in" in cli("train", tiny, "--resume", "--out", tmp_path).line
+    assert (finished / "progress.json").read_bytes() == before
+
+
+def test_a_finished_run_can_be_resumed_for_its_report(cli: Command, tiny: Path, finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    shutil.rmtree(run / "evaluation")
+    (run / "evaluation").mkdir()
+    outcome = cli("train", tiny, "--out", run, "--resume", "--set", "rollout.workers=1")  # workers are free to change
+    assert outcome.code == 0, outcome.err
+    assert (run / "evaluation" / "retention.json").read_bytes() == (
+        finished / "evaluation" / "retention.json"
+    ).read_bytes()
+
+
+# --- controls and other ways to run ----------------------------------------------------------------------------------
+
+ONLY_MRL = ("--set", "supervised={}", "--set", "curriculum=[{steps: 2, updates: 1}]", "--set", "evaluation.episodes=4")
+
+
+def test_frozen_memory_trains_reading_alone(cli: Command, tiny: Path, finished: Path, tmp_path: Path) -> None:
+    start = finished / "checkpoints" / "memory_aware"
+    outcome = cli(
+        "train", tiny, "--out", tmp_path / "run", *ONLY_MRL, "--set", "control=frozen_memory",
+        "--set", f"model.init_from={start}", "--set", "algorithm.critic.warmup=0",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert "MRL with frozen memory: 1 updates" in outcome.out
+    before = load_file(start / "model.safetensors")
+    after = load_file(tmp_path / "run" / "checkpoints" / "mrl" / "model.safetensors")
+    changed = {key for key in before if not before[key].equal(after[key])}
+    assert changed
+    assert not [key for key in changed if not key.startswith("decoder.")]
+
+
+def test_supervised_control_takes_the_place_of_mrl(cli: Command, tiny: Path, tmp_path: Path) -> None:
+    outcome = cli(
+        "train", tiny, "--out", tmp_path / "run", *ONLY_MRL, "--set", "control=supervised",
+        "--set", "control_seconds=0.2",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert "supervised control: " in outcome.out
+    assert not rollouts(tmp_path / "run")
+    assert set(json.loads((tmp_path / "run" / "evaluation" / "retention.json").read_text())["stages"]) == {"mrl"}
+
+
+def test_the_seed_decides(cli: Command, tiny: Path, finished: Path, tmp_path: Path) -> None:
+    """The same seed gives the same run: see the interrupted one above."""
+    only = ("--set", "supervised.interaction.updates=0", "--set", "curriculum=[]", "--set", "evaluation.score=false")
+    assert cli("train", tiny, "--out", tmp_path / "run", "--seed", 1, *only).code == 0
+    name = Path("checkpoints", "joint", "model.safetensors")
+    assert (tmp_path / "run" / name).read_bytes() != (finished / name).read_bytes()
+    assert not (tmp_path / "run" / "checkpoints" / "interaction").exists()
+
+
+def test_own_data_and_overwrite(cli: Command, tiny: Path, tmp_path: Path) -> None:
+    """A user's dialogues without annotated facts: scores, and no recall."""
+    row = {
+        "query": "I am Ann.",
+        "answer": "Hi.",
+        "interactions": [{"query": "Who am I?", "answer": "You are Ann."}] * 2,
+    }
+    data = tmp_path / "data"
+    data.mkdir()
+    for split in ("train", "validation"):
+        (data / f"{split}.jsonl").write_text((json.dumps(row) + "\n") * 8)
+    run = tmp_path / "run"
+    options = (
+        *ONLY_MRL, "--set", f"data.sources.main={{source: jsonl, path: {data}}}", "--set", "evaluation.steps=2",
+        "--set", "reward=bleu", "--set", "tokenizer.vocab_size=300",
+    )  # fmt: skip
+    assert cli("train", tiny, "--out", run, *options).code == 0
+    (run / "rollouts" / "left").write_text("over")
+    outcome = cli("train", tiny, "--out", run, "--overwrite", *options)
+    assert outcome.code == 0, outcome.err
+    assert not (run / "rollouts" / "left").exists()
+    report = json.loads((run / "evaluation" / "retention.json").read_text())
+    assert report["recall"] is None
+    assert report["score_mean"] is not None
