@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -258,6 +260,26 @@ def test_bfloat16() -> None:
     assert answer.log_probs.dtype == torch.float32
     assert bool(answer.log_probs.isfinite().all())
     assert answer.mask.sum() > 3
+
+
+def test_autocast() -> None:
+    model = tiny(**VARIANTS["sqa"])
+    ids, mask = prompts([5, 8, 3])
+    config = SamplingConfig(max_new_tokens=8)
+    with torch.autocast("cpu", torch.bfloat16):
+        answer = generate(model, ids, mask, memories(model, 3), config, seeds=[1, 2, 3])
+    assert bool(answer.log_probs.isfinite().all())
+    assert answer.log_probs.dtype == torch.float32
+
+
+def test_documented_snippets_run() -> None:
+    page = Path(__file__).parents[2] / "docs" / "generation.md"
+    names: dict[str, Any] = {}
+    snippets = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(snippets) == 3
+    for snippet in snippets:
+        exec(snippet, names)
+    assert bool(names["scores"].isfinite().all())
 
 
 def test_bad_input_is_one_line() -> None:
