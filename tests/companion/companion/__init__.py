@@ -1,0 +1,1 @@
+"""An environment, a reward and a curriculum, installed beside rxt-mrl."""
