@@ -23,6 +23,23 @@ def generation_flops(config: RxTConfig, batch: int, prompt: int, new: int) -> fl
     return 2.0 * batch * (layers * (fed * token + scores + config.slots * cross_kv) + head)
 
 
+def step_bytes(config: RxTConfig, batch: int) -> float:
+    """Bytes that one step reads at least once: weights (all experts that ``batch`` rows choose) and memory keys.
+
+    Experts are taken to be chosen evenly and independently. The own keys of the rows, small here, are left out.
+    """
+    decoder, dim = config.decoder, config.embed_dim
+    assert decoder is not None
+    own, cross = _attention(config, decoder.attention), _attention(config, decoder.cross_attention)
+    feed = float(dim * decoder.feed_forward.hidden * (3 if decoder.feed_forward.gated else 2))
+    if (moe := decoder.moe) is not None:
+        chosen = moe.experts * (1 - (1 - moe.top_k / moe.experts) ** batch)
+        feed *= chosen + moe.shared_experts
+    weights = config.num_layers * (sum(own[:3]) + cross[0] + cross[2] + feed) + dim * config.vocab_size
+    keys = config.num_layers * batch * config.slots * cross[1] / dim
+    return 4.0 * (weights + keys)
+
+
 def update_flops(config: RxTConfig, batch: int, tokens: int) -> float:
     """Encoder and memory attention over ``tokens`` per row, for the ``interlayer`` variant with linear gates."""
     encoder, memory, dim, slots = config.encoder, config.memory_attention, config.embed_dim, config.slots

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from arithmetic import generation_flops
+from arithmetic import generation_flops, step_bytes
 from harness import Bench, Row, Section, workload
 
 from rxt_mrl.model import RxT, preset
@@ -24,6 +24,8 @@ def generation(bench: Bench) -> Section:
     config = model.config
     sampling = SamplingConfig(max_new_tokens=NEW)
     figures: dict[str, float] = {}
+    best: dict[str, float] = {}
+    memory_limit: dict[str, float] = {}
     rows = []
     for batch, bar in BARS.items():
         ids = torch.randint(7, config.vocab_size, (batch, PROMPT))
@@ -34,9 +36,19 @@ def generation(bench: Bench) -> Section:
             answer = generate(model, ids, mask, memory, sampling, seeds=range(len(ids)), eos_id=None)
             assert answer.mask.sum() == NEW * len(ids)
 
-        tokens_per_s = batch * NEW / bench.seconds(run)
+        shortest, median = bench.best_and_median(run)
+        tokens_per_s = batch * NEW / median
+        best[str(batch)] = batch * NEW / shortest
+        memory_limit[str(batch)] = batch * bench.copy_gbs * 1e9 / step_bytes(config, batch)
         limit = batch * NEW / bench.arithmetic_seconds(generation_flops(config, batch, PROMPT, NEW))
         figures[str(batch)] = tokens_per_s
         rows.append(Row(f"generation, batch {batch}", tokens_per_s, "tokens/s", bar=bar, limit=limit))
-    note = "; ".join(f"batch {batch}: RxNN {old}, RxLM {new}" for batch, (old, new) in PUBLISHED.items())
-    return Section({"generation_tokens_per_s": figures}, rows, f"published tokens/s at ~100 GFLOP/s: {note}")
+    published = "; ".join(f"batch {batch}: RxNN {old}, RxLM {new}" for batch, (old, new) in PUBLISHED.items())
+    limits = ", ".join(f"{limit:,.0f} at batch {batch}" for batch, limit in memory_limit.items())
+    note = f"published tokens/s at ~100 GFLOP/s: {published}. Reading weights and memory keys alone allows {limits}"
+    data = {
+        "generation_tokens_per_s": figures,
+        "generation_tokens_per_s_best": best,
+        "generation_memory_limit_tokens_per_s": memory_limit,
+    }
+    return Section(data, rows, note)
