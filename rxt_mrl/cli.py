@@ -136,7 +136,7 @@ def convert(
     source: Annotated[str, typer.Argument(help="Folder or Hub id of a published RxNN 0.2 / RxLM 0.3 checkpoint.")],
     out: Annotated[Path, typer.Option(help="Folder for our checkpoint.")],
     component: Annotated[str | None, typer.Option(help="decoder, encoder, memory_attention or mlm_head.")] = None,
-    layout: Annotated[str | None, typer.Option(help="rxnn or rxlm, where the checkpoint cannot tell.")] = None,
+    layout: Annotated[str | None, typer.Option(help="rxnn-0.2 or rxlm-0.3, where the checkpoint cannot tell.")] = None,
 ) -> None:
     """Convert a published checkpoint, with a report of what was mapped, unused or missing."""
     from .model.published import convert_command

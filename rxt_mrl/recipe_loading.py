@@ -70,6 +70,8 @@ def resolve(name_or_path: str, _chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in _chain:
         raise UserError(f"{path}: 'extends' goes in a circle ({' -> '.join(step.name for step in (*_chain, path))})")
     content = read_yaml(path)
+    if content.keys() == {"recipe", "made_by"} and isinstance(content["recipe"], dict):  # a run directory's recipe.yaml
+        content = content["recipe"]
     base = content.pop("extends", None)
     if base is None:
         return content
