@@ -77,7 +77,7 @@ def train(
     try:
         _Pipeline(recipe, data, run, model, console).run()
     except KeyboardInterrupt:
-        console.print(f"interrupted; go on with the same command and --out {out} --resume", soft_wrap=True)
+        console.print(f"interrupted; go on with: rxt-mrl train {run.recipe_path} --out {out} --resume", soft_wrap=True)
         raise
     finally:
         run.close()

@@ -186,7 +186,8 @@ def test_a_finished_run_can_be_resumed_for_its_report(cli: Command, tiny: Path, 
     shutil.copytree(finished, run)
     shutil.rmtree(run / "evaluation")
     (run / "evaluation").mkdir()
-    outcome = cli("train", tiny, "--out", run, "--resume", "--set", "rollout.workers=1")  # workers are free to change
+    # The run's own recipe says it all, and workers are free to change.
+    outcome = cli("train", run / "recipe.yaml", "--out", run, "--resume", "--set", "rollout.workers=1")
     assert outcome.code == 0, outcome.err
     assert (run / "evaluation" / "retention.json").read_bytes() == (
         finished / "evaluation" / "retention.json"
