@@ -217,9 +217,7 @@ class Trainer:
             if pool is not None:
                 pool.close()
             self.model.requires_grad_(True)
-        return MRLResult(
-            counters.done, tuple(map(tuple, rewards)), time.perf_counter() - started, self._tokens, folder
-        )
+        return MRLResult(counters.done, tuple(map(tuple, rewards)), time.perf_counter() - started, self._tokens, folder)
 
     def _stage(self, pool: Pool, rewards: list[float], bars: Progress) -> None:
         counters, index = self.state.counters, self.state.counters.stage
