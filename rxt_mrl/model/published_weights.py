@@ -74,10 +74,9 @@ def _feed_forward_piece(ff: str, rest: str, tensor: Tensor) -> Piece | None:
     if rest == "router.gate.weight":
         return Piece(f"{ff}.router.weight", (), False, tensor)
     if match := re.fullmatch(r"experts\.(\d+)\.fc([12])(?:\.linear)?\.(weight|bias)", rest):
-        return Piece(f"{ff}.{'w' if match[3] == 'weight' else 'b'}{match[2]}", (int(match[1]),), False, tensor)
-    if rest in ("w1", "w2"):  # (experts, inputs, outputs); ours are (experts, outputs, inputs)
-        return Piece(f"{ff}.{rest}", (), False, tensor.mT)
-    if rest in ("b1", "b2"):
+        letter, value = ("w", tensor.mT) if match[3] == "weight" else ("b", tensor)  # ours: (experts, inputs, outputs)
+        return Piece(f"{ff}.{letter}{match[2]}", (int(match[1]),), False, value)
+    if rest in ("w1", "w2", "b1", "b2"):
         return Piece(f"{ff}.{rest}", (), False, tensor)
     if rest == "global_bias":
         return Piece(f"{ff}.bias", (), False, tensor)

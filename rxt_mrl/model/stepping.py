@@ -101,8 +101,8 @@ class _ExpertsStep:
 
     def __init__(self, moe: MoE) -> None:
         self._moe = moe
-        self._w1 = [weight.t() for weight in moe.w1.unbind(0)]
-        self._w2 = [weight.t() for weight in moe.w2.unbind(0)]
+        self._w1 = moe.w1.unbind(0)
+        self._w2 = moe.w2.unbind(0)
         self._b1, self._b2 = moe.b1, moe.b2
 
     def __call__(self, x: Tensor) -> Tensor:

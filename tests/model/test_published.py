@@ -76,7 +76,7 @@ def weights(model: RxT) -> dict[str, torch.Tensor]:
                 linear = ".linear" if last[1] == "1" else ""
                 for e, expert in enumerate(tensor):
                     kind = "weight" if last[0] == "w" else "bias"
-                    found[f"{part}.model.{prefix}.experts.{e}.fc{last[1]}{linear}.{kind}"] = expert
+                    found[f"{part}.model.{prefix}.experts.{e}.fc{last[1]}{linear}.{kind}"] = expert.mT if kind == "weight" else expert
             else:
                 found[f"{part}.model.{name}"] = tensor
     names = {
