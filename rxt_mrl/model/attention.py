@@ -6,6 +6,7 @@ head grouping as in RXT.md 1.5: query head j reads key/value head ``j // (query 
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,6 +44,11 @@ class Attention(nn.Module):
         if rotation is not None:
             k = rotate(k, rotation, self.layout)
         return k.transpose(1, 2), v.transpose(1, 2)
+
+    def project_kv_transposed(self, x: Tensor, out: Tensor) -> None:
+        """As :meth:`project_kv`, into ``out (2, B, kv heads, head dim, T)``; without gradients."""
+        for weight, target in zip(self.kv_proj.weight.chunk(2), out, strict=True):
+            torch.bmm(weight.expand(len(x), -1, -1), x.mT, out=target.flatten(1, 2))
 
     def attend(
         self,
@@ -99,9 +105,18 @@ def grouped_attention(
     query_heads, kv_heads = q.shape[1], k.shape[1]
     if query_heads < kv_heads:
         q = q.repeat(1, kv_heads // query_heads, 1, 1)
+    if not k.is_contiguous() and k.mT.is_contiguous() and mask is None and not causal and not dropout:
+        return _products(q, k, v)
     return F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, is_causal=causal, dropout_p=dropout, enable_gqa=query_heads > kv_heads
     )
+
+
+def _products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention over keys and values whose tokens are the last dimension in memory: plain products read them as is."""
+    batch, kv_heads, _, dim = k.shape
+    queries = q.reshape(batch, kv_heads, -1, dim)
+    return (((queries * dim**-0.5) @ k.mT).softmax(-1) @ v).view(*q.shape[:3], dim)
 
 
 def key_mask(mask: Tensor | None) -> Tensor | None:

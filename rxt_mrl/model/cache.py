@@ -19,6 +19,7 @@ class KVCache:
 
     Row b holds ``lengths[b]`` tokens. What lies behind them is never read: every read is masked by length.
     The tensors are written in place, so a cache is for inference, not for gradients.
+    In memory the tokens are the last dimension where ``transposed`` (:mod:`rxt_mrl.model.kernels` reads them so).
     """
 
     def __init__(
@@ -31,10 +32,11 @@ class KVCache:
         *,
         device: torch.device,
         dtype: torch.dtype,
+        transposed: bool = False,
     ) -> None:
-        shape = (layers, batch, kv_heads, capacity, head_dim)
-        self.k = torch.zeros(shape, device=device, dtype=dtype)
-        self.v = torch.zeros(shape, device=device, dtype=dtype)
+        sizes = (head_dim, capacity) if transposed else (capacity, head_dim)
+        k, v = torch.zeros(2, layers, batch, kv_heads, *sizes, device=device, dtype=dtype)
+        self.k, self.v = (k.mT, v.mT) if transposed else (k, v)
         self.set_lengths(torch.zeros(batch, dtype=torch.long, device=device))
         self.steps: DecoderSteps | None = None
         """The decoder prepared for steps; made by its first step."""
@@ -72,6 +74,10 @@ class KVCache:
             values.scatter_(2, at, v.to(values.dtype))
         return keys[:, :, :end], values[:, :, :end]
 
+    def transposed(self, layer: int) -> tuple[Tensor, Tensor]:
+        """All keys and values of a layer as ``(B, kv heads, head dim, capacity)``, for writing."""
+        return self.k[layer].mT, self.v[layer].mT
+
     def read_mask(self) -> Tensor | None:
         """Which keys the token now being appended may read, bool ``(B, 1, 1, longest + 1)``; None: all."""
         if self.shortest == self.longest:
@@ -87,7 +93,7 @@ class KVCache:
     def select(self, rows: Tensor) -> KVCache:
         """A cache of only some rows (long indices or a bool mask): finished rows leave the work."""
         other = object.__new__(KVCache)
-        other.k, other.v = self.k[:, rows], self.v[:, rows]
+        other.k, other.v = _select(self.k, rows, 1), _select(self.v, rows, 1)
         other.set_lengths(self.lengths[rows])
         other.steps = self.steps
         return other
@@ -95,4 +101,11 @@ class KVCache:
 
 def select_memory_kv(memory_kv: MemoryKV, rows: Tensor) -> MemoryKV:
     """Memory keys and values of only some rows, as :meth:`KVCache.select`."""
-    return [(k[rows], v[rows]) for k, v in memory_kv]
+    return [(_select(k, rows, 0), _select(v, rows, 0)) for k, v in memory_kv]
+
+
+def _select(x: Tensor, rows: Tensor, dim: int) -> Tensor:
+    """Some rows of a dimension; transposed tensors stay transposed in memory."""
+    if rows.dtype == torch.bool:
+        rows = rows.nonzero().squeeze(-1)
+    return x.index_select(dim, rows) if x.is_contiguous() else x.mT.index_select(dim, rows).mT

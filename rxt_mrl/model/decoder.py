@@ -11,10 +11,11 @@ from ..errors import UserError
 from .cache import KVCache, MemoryKV
 from .checks import check_memory, check_tokens
 from .config import DecoderConfig, RxTConfig
+from .device import use_kernels
 from .hub import HubModel
 from .layers import Stack, mean_stats
 from .norms import make_norm
-from .stepping import DecoderSteps
+from .stepping import DecoderSteps, TorchSteps
 
 
 class DecoderOutput(NamedTuple):
@@ -95,7 +96,21 @@ class Decoder(Stack, HubModel):
             attention.head_dim,
             device=weight.device,
             dtype=weight.dtype,
+            transposed=use_kernels(weight),
         )
+
+    def memory_kv_for_steps(self, memory: Tensor) -> MemoryKV:
+        """As :meth:`memory_kv`, laid out in memory as :meth:`step` reads it."""
+        if not use_kernels(self.head.weight):
+            return [(k.contiguous(), v.contiguous()) for k, v in self.memory_kv(memory)]
+        cross = self.blocks[0].memory_cross_attention
+        assert cross is not None
+        # One block: pieces would come fresh from the system at every call, which costs more than to fill them.
+        layers, batch, slots, _ = memory.shape
+        block = memory.new_empty(layers, 2, batch, cross.kv_heads, cross.head_dim, slots)
+        for layer, state, out in zip(self.blocks, memory, block, strict=True):
+            layer.memory_kv_transposed(state, out)
+        return [(kt.mT, vt.mT) for kt, vt in block]
 
     def prefill(self, ids: Tensor, mask: Tensor, memory_kv: MemoryKV, cache: KVCache) -> Tensor:
         """Run prompts ``(B, T)`` and fill the cache with them.
@@ -132,10 +147,17 @@ class Decoder(Stack, HubModel):
         if cache.longest >= cache.capacity:
             raise UserError(f"cache: a row of {cache.longest} tokens is full; allowed: {cache.capacity} tokens")
         if cache.steps is None:
-            cache.steps = DecoderSteps(self.layers, self.rope, cache.capacity)
+            cache.steps = self._steps(cache.capacity)
         hidden = cache.steps(self.embedding(ids.squeeze(1)), memory_kv, cache)
         cache.advance()
         return self.logits(hidden)
+
+    def _steps(self, capacity: int) -> DecoderSteps:
+        if not use_kernels(self.head.weight):
+            return TorchSteps(self.blocks, self.rope, capacity)
+        from .kernel_steps import KernelSteps  # compiles at its first use: only generation on a CPU pays for it
+
+        return KernelSteps(self.blocks, self.rope, capacity)
 
     def _checked(self, memory: Tensor, batch: int) -> Tensor:
         if isinstance(memory, Tensor) and memory.dim() == 4 and memory.shape[1] == 1 != batch:

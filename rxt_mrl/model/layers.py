@@ -48,6 +48,11 @@ class Layer(nn.Module):
         assert self.memory_cross_attention is not None
         return self.memory_cross_attention.project_kv(self.memory_norm(memory))
 
+    def memory_kv_transposed(self, memory: Tensor, out: Tensor) -> None:
+        """As :meth:`memory_kv`, into ``out (2, B, kv heads, head dim, S)``; without gradients."""
+        assert self.memory_cross_attention is not None
+        self.memory_cross_attention.project_kv_transposed(self.memory_norm(memory), out)
+
     def forward(
         self,
         x: Tensor,

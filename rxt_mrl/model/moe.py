@@ -13,7 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import FeedForwardConfig, MoEConfig
+from .device import use_kernels
 from .feedforward import FeedForward, activate
+
+
+_FEW_PER_EXPERT = 32
+"""With more rows per expert than this, on average, products of a matrix library are faster than compiled loops."""
 
 
 class RouterStats(NamedTuple):
@@ -77,14 +82,44 @@ class MoE(nn.Module):
         """
         tokens = x.reshape(-1, x.shape[-1])
         keep = None if mask is None else mask.reshape(-1)
-        probabilities, weights, index = self.route(tokens)
-        out = self._dispatch(tokens, weights, index, keep)
+        stats = None
+        if use_kernels(self.w1) and not self.training and self._few(len(tokens)):
+            out = self._loops(tokens, keep)
+        else:
+            probabilities, weights, index = self.route(tokens)
+            out = self._dispatch(tokens, weights, index, keep)
+            if torch.is_grad_enabled() or self.training:
+                stats = self._stats(probabilities, index, keep)
         if self.bias is not None:
             out = out + self.bias
         if self.shared:
             out = out + self.shared_output(tokens)
-        stats = self._stats(probabilities, index, keep) if torch.is_grad_enabled() or self.training else None
         return out.view_as(x), stats
+
+    def _few(self, rows: int) -> bool:
+        return rows * self.config.top_k <= _FEW_PER_EXPERT * self.config.experts
+
+    def _loops(self, tokens: Tensor, keep: Tensor | None) -> Tensor:
+        """As :meth:`_dispatch`, routing included, on the compiled loops."""
+        from . import kernels  # compiles at its first use: only inference on a CPU pays for it
+
+        out = torch.zeros_like(tokens)
+        some = tokens if keep is None else tokens[keep]
+        b1 = self.w1.new_zeros(len(self.w1), self.w1.shape[2]) if self.b1 is None else self.b1
+        b2 = self.w2.new_zeros(len(self.w2), self.w2.shape[2]) if self.b2 is None else self.b2
+        routed = out if keep is None else torch.zeros_like(some)
+        kernels.experts_step(
+            some.numpy(),
+            self.router(some).numpy(),
+            self.config.top_k,
+            *(weight.detach().numpy() for weight in (self.w1, b1, self.w2, b2)),
+            kernels.ACTIVATIONS[self.expert.activation],
+            self.expert.gated,
+            routed.numpy(),
+        )
+        if keep is not None:
+            out[keep] = routed
+        return out
 
     def _dispatch(self, tokens: Tensor, weights: Tensor, index: Tensor, keep: Tensor | None) -> Tensor:
         experts, k = self.config.experts, self.config.top_k

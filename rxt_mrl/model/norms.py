@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import NormType
+from .device import use_kernels
 
 
 def inverse_rms(x: Tensor) -> Tensor:
@@ -28,7 +29,18 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last dimension of x."""
+        if use_kernels(x) and self.weight.dtype == x.dtype:
+            return self._loop(x)
         return x * inverse_rms(x) * self.weight
+
+    def _loop(self, x: Tensor) -> Tensor:
+        """As :meth:`forward`, reading x once."""
+        from . import kernels  # compiles at its first use: only inference on a CPU pays for it
+
+        rows = x.reshape(-1, x.shape[-1]).contiguous()
+        out = torch.empty_like(rows)
+        kernels.rms_norm_step(rows.numpy(), self.weight.detach().numpy(), out.numpy())
+        return out.view_as(x)
 
 
 def make_norm(kind: NormType, dim: int) -> nn.Module:

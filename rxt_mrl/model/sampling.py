@@ -22,6 +22,8 @@ from torch import Tensor
 from rxt_mrl.errors import UserError
 from rxt_mrl.settings import Settings
 
+from .device import use_kernels
+
 _LARGEST_BLOCK = 128
 """At most so many tokens are summed at once when a token is looked up in the cumulative distribution."""
 
@@ -123,6 +125,8 @@ def sample(logits: Tensor, sampling: SamplingConfig, uniforms: Tensor | None = N
     if uniforms is None or uniforms.shape != logits.shape[:1]:
         got = None if uniforms is None else tuple(uniforms.shape)
         raise UserError(f"uniforms must be ({logits.shape[0]},), one per row, got {got}")
+    if use_kernels(logits) and not sampling.filters:
+        return _draw(logits, sampling.temperature, uniforms.float())
     scores = logits.float()
     if sampling.temperature != 1:
         scores = scores / sampling.temperature
@@ -134,6 +138,19 @@ def sample(logits: Tensor, sampling: SamplingConfig, uniforms: Tensor | None = N
     ids, total = _invert(weights.unflatten(-1, (-1, _block(weights.shape[-1]))), uniforms.to(weights))
     log_probs = scores.gather(-1, ids) - peak - total.log()
     return Sampled(ids.squeeze(-1), log_probs.squeeze(-1).clamp_(max=0.0))
+
+
+def _draw(logits: Tensor, temperature: float, uniforms: Tensor) -> Sampled:
+    """Without filters, on the compiled loops."""
+    from . import kernels  # compiles at its first use: only generation on a CPU pays for it
+
+    rows = len(logits)
+    ids, log_probs, totals = torch.empty(rows, dtype=torch.long), torch.empty(rows), torch.empty(rows, 1)
+    kernels.draw_step(
+        logits.contiguous().numpy(), temperature, uniforms.numpy(), ids.numpy(), log_probs.numpy(), totals.squeeze(1).numpy()
+    )
+    _check_finite(totals)
+    return Sampled(ids, log_probs.clamp_(max=0.0))
 
 
 @cache

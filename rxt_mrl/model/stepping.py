@@ -1,31 +1,99 @@
 """One token per row through the decoder: the arithmetic of :class:`~rxt_mrl.model.layers.Layer`, with fewer calls.
 
-A step on a few rows does little arithmetic, so its time is what surrounds it: calls, and weights and memory keys read
-from memory once per token. Here the projections of queries, keys and values are one product, a rotation is one
-product with a small matrix per row, grouped heads read their keys without copies of them, and experts run only where
-they were chosen. ``Decoder.step`` equals ``Decoder.forward`` to rounding; tests hold it to that for every variant.
+Two forms of it: plain torch here, for any device and precision; and :mod:`rxt_mrl.model.kernel_steps`, for float32 on
+a CPU, with compiled loops. ``Decoder.step`` equals ``Decoder.forward`` to rounding in both; tests hold them to that
+for every variant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import cast
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from .attention import Attention
 from .cache import KVCache, MemoryKV
-from .feedforward import activate
 from .layers import Layer
-from .moe import MoE
-from .norms import RMSNorm
 from .rope import Rope, rotate
 
 
-class DecoderSteps:
-    """The layers of a decoder, prepared for steps. It reads the weights once: make a new one after they change.
+class DecoderSteps(ABC):
+    """The layers of a decoder, prepared for steps. They read some weights once: make new ones after they change."""
+
+    def __init__(self, layers: Sequence[LayerStep]) -> None:
+        self._layers = layers
+
+    def __call__(self, x: Tensor, memory_kv: MemoryKV, cache: KVCache) -> Tensor:
+        """Hidden states ``(B, D)`` of the embedded tokens x ``(B, D)``, whose keys and values go to the cache."""
+        at = self.position(cache)
+        for layer, kv in zip(self._layers, memory_kv, strict=True):
+            x = layer(x, at, kv, cache)
+        return x
+
+    @abstractmethod
+    def position(self, cache: KVCache) -> Any:
+        """What the layers need to know of the rows' positions: it is handed to every one of them."""
+
+
+class LayerStep(ABC):
+    """The order of a layer's parts; what a part does is the subclass's."""
+
+    def __init__(self, index: int, layer: Layer) -> None:
+        self.index, self._pre_norm = index, layer.pre_norm
+        self._norm1, self._norm3 = layer.norm1, layer.norm3
+        self._own = Projections(layer.attention, fused=True)
+        self._cross: Projections | None = None
+        if layer.memory_cross_attention is not None:
+            self._norm2 = layer.norm2
+            self._cross = Projections(layer.memory_cross_attention, fused=False)
+        self._feed_forward = layer.ff
+
+    def __call__(self, x: Tensor, at: Any, memory_kv: tuple[Tensor, Tensor], cache: KVCache) -> Tensor:
+        """Hidden states ``(B, D)`` after this layer."""
+        pre = self._pre_norm
+        h = self.self_attention(self._own, self._norm1(x) if pre else x, at, cache)
+        x = x + h if pre else self._norm1(x + h)
+        if self._cross is not None:
+            h = self.memory_attention(self._cross, self._norm2(x) if pre else x, at, memory_kv)
+            x = x + h if pre else self._norm2(x + h)
+        h = self._feed_forward(self._norm3(x) if pre else x)
+        if isinstance(h, tuple):  # experts return the router's statistics too
+            h = h[0]
+        return x + h if pre else self._norm3(x + h)
+
+    @abstractmethod
+    def self_attention(self, own: Projections, h: Tensor, at: Any, cache: KVCache) -> Tensor:
+        """Append keys and values of h ``(B, D)`` to the cache; attention over all tokens so far."""
+
+    @abstractmethod
+    def memory_attention(self, cross: Projections, h: Tensor, at: Any, memory_kv: tuple[Tensor, Tensor]) -> Tensor:
+        """Attention of h ``(B, D)`` over the memory."""
+
+
+class Projections:
+    """The projections of one attention, inputs before outputs; ``fused``: queries, keys and values are one product."""
+
+    def __init__(self, attention: Attention, *, fused: bool) -> None:
+        self.query_heads, self.kv_heads = attention.query_heads, attention.kv_heads
+        self.head_dim, self.split = attention.head_dim, attention.layout == "split"
+        weights = [attention.q_proj.weight] + ([attention.kv_proj.weight] if fused else [])
+        self.weight = torch.cat(weights).t().contiguous()
+        self.out_weight = attention.out_proj.weight.t().contiguous()
+        self.out_bias: Tensor | None = attention.out_proj.bias
+
+    def out(self, context: Tensor) -> Tensor:
+        """The output projection of ``(B, heads * head dim)``."""
+        if self.out_bias is None:
+            return context @ self.out_weight
+        return torch.addmm(self.out_bias, context, self.out_weight)
+
+
+class TorchSteps(DecoderSteps):
+    """Steps in plain torch.
 
     Args:
         layers: the decoder's layers.
@@ -33,134 +101,32 @@ class DecoderSteps:
         capacity: positions that may come.
     """
 
-    def __init__(self, layers: nn.ModuleList, rope: Rope, capacity: int) -> None:
-        prepared = [cast(Layer, layer) for layer in layers]
-        first = prepared[0].attention
+    def __init__(self, layers: Sequence[Layer], rope: Rope, capacity: int) -> None:
+        super().__init__([_TorchLayerStep(i, layer) for i, layer in enumerate(layers)])
+        first = layers[0].attention
         device = first.q_proj.weight.device
         unit = torch.eye(first.head_dim, device=device).expand(capacity, -1, -1)
         self._rotations = rotate(unit, rope(capacity, device), first.layout)  # (positions, head dim, head dim)
-        self._layers = [_LayerStep(layer) for layer in prepared]
 
-    def __call__(self, x: Tensor, memory_kv: MemoryKV, cache: KVCache) -> Tensor:
-        """Hidden states ``(B, D)`` of the embedded tokens x ``(B, D)``, whose keys and values go to the cache."""
-        rotation = self._rotations[cache.lengths]
-        mask = cache.read_mask()
-        for i, layer in enumerate(self._layers):
-            x = layer(x, i, rotation, mask, memory_kv[i], cache)
-        return x
+    def position(self, cache: KVCache) -> tuple[Tensor, Tensor | None]:
+        """The rotation of each row, and the mask over the cache."""
+        return self._rotations[cache.lengths], cache.read_mask()
 
 
-class _LayerStep:
-    def __init__(self, layer: Layer) -> None:
-        self._layer = layer
-        self._norm1, self._norm3 = _norm(layer.norm1), _norm(layer.norm3)
-        own = layer.attention
-        self._own = own
-        self._qkv = torch.cat([own.q_proj.weight, own.kv_proj.weight]).t().contiguous()
-        self._cross = layer.memory_cross_attention
-        if self._cross is not None:
-            self._norm2 = _norm(layer.norm2)
-        self._feed_forward = _ExpertsStep(layer.ff) if isinstance(layer.ff, MoE) else layer.ff
-
-    def __call__(
-        self,
-        x: Tensor,
-        index: int,
-        rotation: Tensor,
-        mask: Tensor | None,
-        memory_kv: tuple[Tensor, Tensor],
-        cache: KVCache,
-    ) -> Tensor:
-        if not self._layer.pre_norm:
-            x = self._norm1(x + self._self_attention(x, index, rotation, mask, cache))
-            if self._cross is not None:
-                x = self._norm2(x + self._memory_attention(x, rotation, memory_kv))
-            return self._norm3(x + self._feed_forward(x))
-        x = x + self._self_attention(self._norm1(x), index, rotation, mask, cache)
-        if self._cross is not None:
-            x = x + self._memory_attention(self._norm2(x), rotation, memory_kv)
-        return x + self._feed_forward(self._norm3(x))
-
-    def _self_attention(self, h: Tensor, index: int, rotation: Tensor, mask: Tensor | None, cache: KVCache) -> Tensor:
-        own = self._own
-        heads = (h @ self._qkv).view(len(h), -1, own.head_dim)
+class _TorchLayerStep(LayerStep):
+    def self_attention(self, own: Projections, h: Tensor, at: tuple[Tensor, Tensor | None], cache: KVCache) -> Tensor:
+        rotation, mask = at
+        heads = (h @ own.weight).view(len(h), -1, own.head_dim)
         rotated = own.query_heads + own.kv_heads
         qk, v = _rotated(heads[:, :rotated], rotation), heads[:, rotated:]
-        k, v = cache.append(index, qk[:, own.query_heads :].unsqueeze(2), v.unsqueeze(2))
-        return own.out_proj(_attend(qk[:, : own.query_heads], k, v, mask))
+        k, v = cache.append(self.index, qk[:, own.query_heads :].unsqueeze(2), v.unsqueeze(2))
+        return own.out(_attend(qk[:, : own.query_heads], k, v, mask))
 
-    def _memory_attention(self, h: Tensor, rotation: Tensor, memory_kv: tuple[Tensor, Tensor]) -> Tensor:
-        cross = self._cross
-        assert cross is not None
-        q = _rotated(cross.q_proj(h).view(len(h), -1, cross.head_dim), rotation)
-        return cross.out_proj(_attend(q, *memory_kv, None))
-
-
-class _ExpertsStep:
-    """A mixture of experts on a few tokens: every chosen expert runs once, on its own rows."""
-
-    def __init__(self, moe: MoE) -> None:
-        self._moe = moe
-        self._w1 = moe.w1.unbind(0)
-        self._w2 = moe.w2.unbind(0)
-        self._b1, self._b2 = moe.b1, moe.b2
-
-    def __call__(self, x: Tensor) -> Tensor:
-        moe = self._moe
-        _, weights, index = moe.route(x)
-        out = self._one(x, weights, index) if len(x) == 1 else self._several(x, weights, index)
-        if moe.bias is not None:
-            out = out + moe.bias
-        return out + moe.shared_output(x) if moe.shared else out
-
-    def _one(self, x: Tensor, weights: Tensor, index: Tensor) -> Tensor:
-        return weights.to(x.dtype) @ torch.cat([self._expert(e, x) for e in index[0].tolist()])
-
-    def _expert(self, e: int, x: Tensor) -> Tensor:
-        moe = self._moe
-        hidden = x @ self._w1[e] if self._b1 is None else torch.addmm(self._b1[e], x, self._w1[e])
-        hidden = activate(hidden, moe.expert.activation, moe.expert.gated)
-        return hidden @ self._w2[e] if self._b2 is None else torch.addmm(self._b2[e], hidden, self._w2[e])
-
-    def _several(self, x: Tensor, weights: Tensor, index: Tensor) -> Tensor:
-        moe = self._moe
-        rows, k = index.shape
-        # The counts are needed as numbers in any case, and numpy sorts a few numbers in a tenth of torch's time.
-        chosen = index.cpu().numpy().reshape(-1)
-        sort = chosen.argsort(kind="stable")
-        counts = np.bincount(chosen, minlength=moe.config.experts).tolist()
-        order, source = torch.from_numpy(np.stack([sort, sort // k])).to(x.device)
-        experts = index.view(-1)[order]
-        hidden = self._project(x[source], self._w1, self._b1, experts, counts)
-        hidden = activate(hidden, moe.expert.activation, moe.expert.gated)
-        outputs = self._project(hidden, self._w2, self._b2, experts, counts)
-        routed = torch.empty_like(outputs).index_copy_(0, order, outputs)
-        return torch.bmm(weights.to(x.dtype).unsqueeze(1), routed.view(rows, k, -1)).squeeze(1)
-
-    @staticmethod
-    def _project(
-        x: Tensor, weights: Sequence[Tensor], biases: Tensor | None, experts: Tensor, counts: list[int]
+    def memory_attention(
+        self, cross: Projections, h: Tensor, at: tuple[Tensor, Tensor | None], memory_kv: tuple[Tensor, Tensor]
     ) -> Tensor:
-        """One projection of rows sorted by expert: every chosen expert on its own slice."""
-        out = x.new_zeros(len(x), weights[0].shape[1]) if biases is None else biases[experts]
-        for rows, target, weight in zip(x.split(counts), out.split(counts), weights, strict=True):
-            if len(rows):
-                target.addmm_(rows, weight)
-        return out
-
-
-def _norm(norm: nn.Module) -> Callable[[Tensor], Tensor]:
-    if not isinstance(norm, RMSNorm):
-        return norm
-    weight = norm.weight
-    dim, eps = len(weight), torch.finfo(weight.dtype).eps
-    floor = torch.full((1, 1, 1), eps, device=weight.device, dtype=weight.dtype)
-
-    def rms(x: Tensor) -> Tensor:
-        mean_square = torch.baddbmm(floor, x.unsqueeze(1), x.unsqueeze(2), alpha=1 / dim)
-        return x * mean_square.rsqrt_().squeeze(2) * weight
-
-    return rms
+        q = _rotated((h @ cross.weight).view(len(h), -1, cross.head_dim), at[0])
+        return cross.out(_attend(q, *memory_kv, None))
 
 
 def _rotated(heads: Tensor, rotation: Tensor) -> Tensor:
