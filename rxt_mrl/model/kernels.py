@@ -34,7 +34,7 @@ _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
 }
 _LOG2E = _f32(math.log2(math.e))
-# ln 2 in two parts (Cody and Waite), and the coefficients of Cephes' expf: within 2e-7 of the exact value.
+# ln 2 in two parts (Cody and Waite); the coefficients below are those of Cephes' expf.
 _LN2_HIGH, _LN2_LOW = _f32(0.693359375), _f32(-2.12194440e-4)
 _LOWEST = _f32(-87.0)
 _EPS = np.finfo(np.float32).eps
@@ -76,19 +76,20 @@ def _fetch(flat: Array, start: int, stop: int) -> None:
         _prefetch(flat, line)
 
 
-@njit(inline="always", **_OPTIONS)
+@njit(fastmath={"contract", "nsz"}, nogil=True, cache=True, error_model="numpy")
 def _exp(x: Any) -> Any:
-    """``e^x`` for x <= 87, in operations that the compiler can vectorise."""
+    """``e^x`` for x <= 87, in operations that the compiler can vectorise; their order keeps it within 1e-7."""
     x = _LOWEST if x < _LOWEST else x  # in this order a NaN stays
-    power = _i32(x * _LOG2E + (_f32(0.5) if x > _f32(0.0) else _f32(-0.5)))
-    r = x - _f32(power) * _LN2_HIGH - _f32(power) * _LN2_LOW
+    biased = _i32(x * _LOG2E + _f32(127.5))
+    power = _f32(biased) - _f32(127.0)
+    r = x - power * _LN2_HIGH - power * _LN2_LOW
     y = _f32(1.9875691500e-4) * r + _f32(1.3981999507e-3)
     y = y * r + _f32(8.3334519073e-3)
     y = y * r + _f32(4.1665795894e-2)
     y = y * r + _f32(1.6666665459e-1)
     y = y * r + _f32(5.0000001201e-1)
     y = y * r * r + r + _f32(1.0)
-    return y * _float_of_bits(_i32((power + _i32(127)) << _i32(23)))
+    return y * _float_of_bits(_i32(biased << _i32(23)))
 
 
 @njit(fastmath=True, nogil=True, cache=True, error_model="numpy")
@@ -112,16 +113,21 @@ def _softmax(scores: Array, count: int) -> Any:
 
 
 @njit(**_OPTIONS)
-def _attend(q: Array, kt: Array, vt: Array, count: int, scores: Array, out: Array) -> None:
-    """One query ``(dim,)`` over the first ``count`` keys and values ``(dim, tokens)``; dim is even."""
+def _attend(
+    q: Array, kt: Array, vt: Array, next_kt: Array, next_vt: Array, count: int, scores: Array, out: Array
+) -> None:
+    """One query ``(dim,)`` over the first ``count`` keys and values ``(dim, tokens)``; dim is even.
+
+    The keys and values of the next query are fetched meanwhile.
+    """
     dim = len(q)
     scale = _f32(1.0) / _f32(math.sqrt(dim))
     for j in range(count):
         scores[j] = _f32(0.0)
     d = 0
     while d + 3 < dim:
-        for ahead in range(d + 4, min(d + 8, dim)):
-            _fetch(kt[ahead], 0, count)
+        for row in range(d, d + 4):
+            _fetch(next_kt[row], 0, count)
         q0, q1, q2, q3 = scale * q[d], scale * q[d + 1], scale * q[d + 2], scale * q[d + 3]
         k0, k1, k2, k3 = kt[d], kt[d + 1], kt[d + 2], kt[d + 3]
         for j in range(count):
@@ -131,12 +137,10 @@ def _attend(q: Array, kt: Array, vt: Array, count: int, scores: Array, out: Arra
         q0, q1, k0, k1 = scale * q[d], scale * q[d + 1], kt[d], kt[d + 1]
         for j in range(count):
             scores[j] += q0 * k0[j] + q1 * k1[j]
-    _fetch(vt[0], 0, count)
-    _fetch(vt[1], 0, count)
     norm = _softmax(scores, count)
     for d in range(0, dim, 2):
-        for ahead in range(d + 2, min(d + 4, dim)):
-            _fetch(vt[ahead], 0, count)
+        _fetch(next_vt[d], 0, count)
+        _fetch(next_vt[d + 1], 0, count)
         v0, v1 = vt[d], vt[d + 1]
         sum0, sum1 = _f32(0.0), _f32(0.0)
         for j in range(count):
@@ -157,13 +161,17 @@ def _rotate(x: Array, cos: Array, sin: Array, split: bool, out: Array) -> None:
 
 
 @njit(inline="always", **_OPTIONS)
-def _all_heads(q: Array, queries: int, kt: Array, vt: Array, count: int, scores: Array, out: Array) -> None:
-    """Every head of one row: q ``(query heads * dim,)``, out ``(max(query, kv) heads * dim,)``."""
-    groups, dim = kt.shape[0], kt.shape[1]
+def _all_heads(q: Array, queries: int, kt: Array, vt: Array, b: int, count: int, scores: Array, out: Array) -> None:
+    """Every head of row b: q ``(query heads * dim,)``, out ``(max(query, kv) heads * dim,)``."""
+    rows, groups, dim = kt.shape[:3]
     heads = max(queries, groups)  # with fewer queries than groups ("reversed" SQA) the queries are tiled
     for head in range(heads):
         at, group = (head % queries) * dim, head * groups // heads
-        _attend(q[at : at + dim], kt[group], vt[group], count, scores, out[head * dim : (head + 1) * dim])
+        row, following = (b, (head + 1) * groups // heads) if head + 1 < heads else (min(b + 1, rows - 1), 0)
+        to = out[head * dim : (head + 1) * dim]
+        _attend(
+            q[at : at + dim], kt[b, group], vt[b, group], kt[row, following], vt[row, following], count, scores, to
+        )
 
 
 @njit(**_OPTIONS)
@@ -195,7 +203,7 @@ def self_attention_step(
             for d in range(dim):
                 kt[b, g, d, position] = qkv[b, (queries + g) * dim + d]
                 vt[b, g, d, position] = qkv[b, (queries + groups + g) * dim + d]
-        _all_heads(qkv[b], queries, kt[b], vt[b], position + 1, scores, out[b])
+        _all_heads(qkv[b], queries, kt, vt, b, position + 1, scores, out[b])
 
 
 @njit(**_OPTIONS)
@@ -209,7 +217,7 @@ def memory_attention_step(
         position = lengths[b]
         for at in range(0, queries * dim, dim):
             _rotate(q[b, at : at + dim], cos[position], sin[position], split, rotated[at : at + dim])
-        _all_heads(rotated, queries, kt[b], vt[b], slots, scores, out[b])
+        _all_heads(rotated, queries, kt, vt, b, slots, scores, out[b])
 
 
 @njit(**_OPTIONS)

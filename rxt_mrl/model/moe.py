@@ -128,13 +128,13 @@ class MoE(nn.Module):
             chosen = chosen.masked_fill(~keep.repeat_interleave(k), experts)
         order = chosen.argsort(stable=True)
         counts = torch.bincount(chosen, minlength=experts + 1)[: experts + 1].tolist()
-        pieces = tokens[order // k].split(counts)
+        pieces = tokens.index_select(0, order // k).split(counts)
         results = [self._expert(e, piece) if len(piece) else piece for e, piece in enumerate(pieces[:experts])]
         results.append(torch.zeros_like(pieces[experts]))
         back = torch.empty_like(order)
         back[order] = torch.arange(len(order), device=order.device)
-        routed = torch.cat([r.to(tokens.dtype) for r in results])[back].unflatten(0, (-1, k))
-        return torch.bmm(weights.to(routed.dtype).unsqueeze(1), routed).squeeze(1)
+        routed = torch.cat([r.to(tokens.dtype) for r in results]).index_select(0, back).unflatten(0, (-1, k))
+        return (routed * weights.to(routed.dtype).unsqueeze(-1)).sum(1)
 
     def _expert(self, e: int, x: Tensor) -> Tensor:
         hidden = x @ self.w1[e] if self.b1 is None else torch.addmm(self.b1[e], x, self.w1[e])

@@ -20,6 +20,9 @@ from .hub import HubModel
 from .memory import InitialMemory
 from .memory_attention import MemoryAttention
 
+_PIECE = 2048
+"""Slots or tokens of so many rows are written at once on a CPU: then what a layer makes stays in the cache."""
+
 COMPONENTS = ("embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention", "initial_memory")
 
 
@@ -82,7 +85,15 @@ class RxT(nn.Module, HubModel):
         check_tokens(ids, mask, self.config)
         check_memory(memory, self.config, ids.shape[0])
         ids, mask = trim(ids, mask)
-        return self.update(memory, self._encode(ids, mask, memory), mask)
+        rows = max(1, _PIECE // max(ids.shape[1], self.config.slots))
+        if memory.device.type != "cpu" or torch.is_grad_enabled() or len(ids) <= rows:
+            return self.update(memory, self._encode(ids, mask, memory), mask)
+        after = torch.empty_like(memory)
+        for start in range(0, len(ids), rows):
+            piece = slice(start, start + rows)
+            before, words, valid = memory[:, piece], *trim(ids[piece], mask[piece])
+            after[:, piece] = self.update(before, self._encode(words, valid, before), valid)
+        return after
 
     def scan(self, memory: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         """Write N interactions one after the other: one encoder call over all, then N small updates.
