@@ -77,6 +77,7 @@ class Decoder(Stack, HubModel):
         """Head of the model: ``(..., D)`` to ``(..., V)``."""
         return self.head(self.head_norm(hidden))
 
+    @torch.no_grad()
     def new_cache(self, batch: int, length: int) -> KVCache:
         """An empty cache of ``batch`` rows of up to ``length`` tokens.
 
@@ -99,6 +100,7 @@ class Decoder(Stack, HubModel):
             transposed=use_kernels(weight),
         )
 
+    @torch.no_grad()
     def memory_kv_for_steps(self, memory: Tensor) -> MemoryKV:
         """As :meth:`memory_kv`, laid out in memory as :meth:`step` reads it."""
         if not use_kernels(self.head.weight):
@@ -112,6 +114,7 @@ class Decoder(Stack, HubModel):
             layer.memory_kv_transposed(state, out)
         return [(kt.mT, vt.mT) for kt, vt in block]
 
+    @torch.no_grad()
     def prefill(self, ids: Tensor, mask: Tensor, memory_kv: MemoryKV, cache: KVCache) -> Tensor:
         """Run prompts ``(B, T)`` and fill the cache with them.
 
@@ -129,6 +132,7 @@ class Decoder(Stack, HubModel):
         last = (cache.lengths - 1).clamp(min=0)
         return self.logits(outputs[-1][torch.arange(len(last), device=last.device), last])
 
+    @torch.no_grad()
     def step(self, ids: Tensor, memory_kv: MemoryKV, cache: KVCache, lengths: Tensor | None = None) -> Tensor:
         """Append one token per row ``(B, 1)`` and return the logits ``(B, V)`` that follow it; advances the cache.
 

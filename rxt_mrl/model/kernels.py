@@ -44,9 +44,7 @@ _BLOCK = 128
 """At most so many tokens are summed at once when a token is looked up in the cumulative distribution."""
 
 
-@intrinsic
-def _float_of_bits(typing: Any, bits: Any) -> Any:
-    """A float32 of the given 32 bits."""
+def _float_of_bits_code(typing: Any, bits: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], context.get_value_type(types.float32))
@@ -54,9 +52,11 @@ def _float_of_bits(typing: Any, bits: Any) -> Any:
     return types.float32(types.int32), generate
 
 
-@intrinsic
-def _prefetch(typing: Any, array: Any, index: Any) -> Any:
-    """Ask for ``array[index]`` (one dimension, contiguous) to be brought into the cache."""
+_float_of_bits: Any = intrinsic(_float_of_bits_code)
+"""``(bits)``: the float32 of 32 bits."""
+
+
+def _prefetch_code(typing: Any, array: Any, index: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -69,7 +69,11 @@ def _prefetch(typing: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.int64), generate
 
 
-@njit(inline="always", **_OPTIONS)
+_prefetch: Any = intrinsic(_prefetch_code)
+"""``(array, index)``: ask for ``array[index]`` (one dimension, contiguous) to be brought into the cache."""
+
+
+@njit(**_OPTIONS)
 def _fetch(flat: Array, start: int, stop: int) -> None:
     """Prefetch a piece of an array, a cache line at a time."""
     for line in range(start, min(stop, len(flat)), _LINE):
@@ -100,7 +104,7 @@ def _highest(scores: Array, count: int) -> Any:
     return peak
 
 
-@njit(inline="always", **_OPTIONS)
+@njit(**_OPTIONS)
 def _softmax(scores: Array, count: int) -> Any:
     """Replace the first ``count`` scores by their exponentials (highest: 1); one over their sum."""
     peak = _highest(scores, count)
@@ -149,7 +153,7 @@ def _attend(
         out[d], out[d + 1] = sum0 * norm, sum1 * norm
 
 
-@njit(inline="always", **_OPTIONS)
+@njit(**_OPTIONS)
 def _rotate(x: Array, cos: Array, sin: Array, split: bool, out: Array) -> None:
     """Rotate the pairs of one head ``(dim,)``; see :func:`rxt_mrl.model.rope.rotate`."""
     half = len(cos)
@@ -160,7 +164,7 @@ def _rotate(x: Array, cos: Array, sin: Array, split: bool, out: Array) -> None:
         out[second] = a * sin[j] + b * cos[j]
 
 
-@njit(inline="always", **_OPTIONS)
+@njit(**_OPTIONS)
 def _all_heads(q: Array, queries: int, kt: Array, vt: Array, b: int, count: int, scores: Array, out: Array) -> None:
     """Every head of row b: q ``(query heads * dim,)``, out ``(max(query, kv) heads * dim,)``."""
     rows, groups, dim = kt.shape[:3]
@@ -169,9 +173,7 @@ def _all_heads(q: Array, queries: int, kt: Array, vt: Array, b: int, count: int,
         at, group = (head % queries) * dim, head * groups // heads
         row, following = (b, (head + 1) * groups // heads) if head + 1 < heads else (min(b + 1, rows - 1), 0)
         to = out[head * dim : (head + 1) * dim]
-        _attend(
-            q[at : at + dim], kt[b, group], vt[b, group], kt[row, following], vt[row, following], count, scores, to
-        )
+        _attend(q[at : at + dim], kt[b, group], vt[b, group], kt[row, following], vt[row, following], count, scores, to)
 
 
 @njit(**_OPTIONS)
@@ -242,8 +244,10 @@ def _add_products(x: Array, rows: Array, w: Array, out: Array) -> None:
                 b, to_b = x[rows[i + 1]], out[i + 1]
                 b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
                 for j in range(outputs):
-                    to_a[j] += a0 * w0[j] + a1 * w1[j] + a2 * w2[j] + a3 * w3[j]
-                    to_b[j] += b0 * w0[j] + b1 * w1[j] + b2 * w2[j] + b3 * w3[j]
+                    # Both sums before both stores: the weights are loaded once.
+                    sum_a = to_a[j] + (a0 * w0[j] + a1 * w1[j] + a2 * w2[j] + a3 * w3[j])
+                    sum_b = to_b[j] + (b0 * w0[j] + b1 * w1[j] + b2 * w2[j] + b3 * w3[j])
+                    to_a[j], to_b[j] = sum_a, sum_b
             else:
                 for j in range(outputs):
                     to_a[j] += a0 * w0[j] + a1 * w1[j] + a2 * w2[j] + a3 * w3[j]
@@ -254,7 +258,7 @@ def _add_products(x: Array, rows: Array, w: Array, out: Array) -> None:
                 to_a[j] += factor * w0[j]
 
 
-@njit(inline="always", **_OPTIONS)
+@njit(**_OPTIONS)
 def _activation(x: Any, activation: int) -> Any:
     if activation == 1:
         return x if not x < _f32(0.0) else _f32(0.0)
@@ -270,7 +274,7 @@ def _activation(x: Any, activation: int) -> Any:
     return sigmoid if activation == 2 else _f32(2.0) * sigmoid - _f32(1.0)
 
 
-@njit(inline="always", **_OPTIONS)
+@njit(**_OPTIONS)
 def _activate(hidden: Array, activation: int, gated: bool) -> None:
     """Activate ``(inner,)`` in place; gated: its first half becomes linear part times activated second half."""
     width = len(hidden)
@@ -283,7 +287,7 @@ def _activate(hidden: Array, activation: int, gated: bool) -> None:
             hidden[j] = _activation(hidden[j], activation)
 
 
-@njit(inline="always", **_OPTIONS)
+@njit(**_OPTIONS)
 def _choose(logits: Array, chosen: Array, weights: Array) -> None:
     """The experts of the highest logits ``(experts,)``, and their renormalised softmax weights, both ``(k,)``."""
     norm = _softmax(logits, len(logits))
@@ -341,7 +345,8 @@ def experts_step(
     most = counts.max()
     members, slots = np.empty(most, np.int64), np.empty(most, np.int64)
     everyone = np.arange(most)
-    hidden, result = np.empty((most, inner), np.float32), np.empty((most, dim), np.float32)
+    # A line more per row: rows a multiple of 4 KiB apart, as the weights' are, wait for each other.
+    hidden, result = np.empty((most, inner + _LINE), np.float32), np.empty((most, dim), np.float32)
     for expert in range(experts):
         count = 0
         for row in range(rows):
@@ -350,10 +355,10 @@ def experts_step(
                     members[count], slots[count] = row, slot
                     count += 1
         for i in range(count):
-            hidden[i], result[i] = b1[expert], b2[expert]
+            hidden[i, :inner], result[i] = b1[expert], b2[expert]
         _add_products(x, members[:count], w1[expert], hidden)
         for i in range(count):
-            _activate(hidden[i], activation, gated)
+            _activate(hidden[i, :inner], activation, gated)
         _add_products(hidden, everyone[:count], w2[expert], result)
         for i in range(count):
             weight, to, term = weights[members[i], slots[i]], out[members[i]], result[i]
@@ -375,9 +380,7 @@ def rms_norm_step(x: Array, weight: Array, out: Array) -> None:
 
 
 @njit(**_OPTIONS)
-def draw_step(
-    logits: Array, temperature: float, uniforms: Array, ids: Array, log_probs: Array, totals: Array
-) -> None:
+def draw_step(logits: Array, temperature: float, uniforms: Array, ids: Array, log_probs: Array, totals: Array) -> None:
     """Draw one token per row by inverse CDF, from all of the vocabulary.
 
     Args:

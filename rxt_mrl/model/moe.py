@@ -16,7 +16,6 @@ from .config import FeedForwardConfig, MoEConfig
 from .device import use_kernels
 from .feedforward import FeedForward, activate
 
-
 _FEW_PER_EXPERT = 32
 """With more rows per expert than this, on average, products of a matrix library are faster than compiled loops."""
 
@@ -47,7 +46,7 @@ class MoE(nn.Module):
         self.config, self.expert = config, expert
         inner = expert.hidden * (2 if expert.gated else 1)
         self.router = nn.Linear(dim, config.experts, bias=False)
-        # Inputs before outputs: a product of a few rows with such a weight takes half the time of one with its transpose.
+        # Inputs before outputs: a product of a few rows with such a weight takes half the time.
         self.w1 = nn.Parameter(torch.empty(config.experts, dim, inner))
         self.w2 = nn.Parameter(torch.empty(config.experts, expert.hidden, dim))
         self.b1 = nn.Parameter(torch.empty(config.experts, inner)) if config.bias == "local" else None

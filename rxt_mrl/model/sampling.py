@@ -145,11 +145,10 @@ def _draw(logits: Tensor, temperature: float, uniforms: Tensor) -> Sampled:
     from . import kernels  # compiles at its first use: only generation on a CPU pays for it
 
     rows = len(logits)
-    ids, log_probs, totals = torch.empty(rows, dtype=torch.long), torch.empty(rows), torch.empty(rows, 1)
-    kernels.draw_step(
-        logits.contiguous().numpy(), temperature, uniforms.numpy(), ids.numpy(), log_probs.numpy(), totals.squeeze(1).numpy()
-    )
-    _check_finite(totals)
+    ids, log_probs, totals = torch.empty(rows, dtype=torch.long), torch.empty(rows), torch.empty(rows)
+    arrays = (x.numpy() for x in (uniforms, ids, log_probs, totals))
+    kernels.draw_step(logits.contiguous().numpy(), temperature, *arrays)
+    _check_finite(totals.unsqueeze(-1))
     return Sampled(ids, log_probs.clamp_(max=0.0))
 
 

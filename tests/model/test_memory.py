@@ -193,3 +193,14 @@ def test_running_norms_follow_the_training_data(kind):
     torch.testing.assert_close(norm.ema, torch.full_like(norm.ema, 2.5))
     norm.eval()(x)
     torch.testing.assert_close(norm.ema, torch.full_like(norm.ema, 2.5))
+
+
+def test_a_write_in_pieces_equals_one(monkeypatch):
+    model = RxT(preset("nano", vocab_size=30, memory_attention={"variant": "self-interlayer"})).eval()
+    ids = torch.randint(7, 30, (7, 9))
+    mask = torch.arange(9) < torch.tensor([9, 3, 5, 1, 2, 9, 4])[:, None]
+    memory = model.initial_memory(7, seeds=range(7))
+    with torch.no_grad():
+        whole = model.write(memory, ids, mask)
+        monkeypatch.setattr("rxt_mrl.model.rxt._PIECE", 18)  # two rows of nine tokens
+        torch.testing.assert_close(model.write(memory, ids, mask), whole, atol=1e-5, rtol=1e-5)

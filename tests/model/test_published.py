@@ -75,8 +75,8 @@ def weights(model: RxT) -> dict[str, torch.Tensor]:
                 prefix, last = name.rsplit(".", 1)
                 linear = ".linear" if last[1] == "1" else ""
                 for e, expert in enumerate(tensor):
-                    kind = "weight" if last[0] == "w" else "bias"
-                    found[f"{part}.model.{prefix}.experts.{e}.fc{last[1]}{linear}.{kind}"] = expert.mT if kind == "weight" else expert
+                    kind, value = ("weight", expert.mT) if last[0] == "w" else ("bias", expert)
+                    found[f"{part}.model.{prefix}.experts.{e}.fc{last[1]}{linear}.{kind}"] = value
             else:
                 found[f"{part}.model.{name}"] = tensor
     names = {

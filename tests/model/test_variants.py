@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rxt_mrl.model import RxT
+from rxt_mrl.model import RxT, select_memory_kv
 from rxt_mrl.model.presets import build
 
 few = settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -73,7 +75,11 @@ def check_all(model: RxT, rows: int, width: int, seed: int) -> None:
             single, valid = ids[alone, :length], mask[alone, :length]
             same(model.write(memory[:, alone], single, valid), written[:, alone])
             same(model.decode(single, memory[:, alone]), logits[alone, :length])
+        # In float32 these are the compiled loops where there are any, in float64 plain torch: each checks the other.
+        exact = copy.deepcopy(model).double()
+        same(logits[mask], exact.decode(ids, memory.double(), mask)[mask].float())
         check_cached(model, ids, mask, memory, logits)
+        check_cached(exact, ids, mask, memory.double(), logits.double())
     turns, valid = torch.stack([ids, ids.flip(0)], 1), torch.stack([mask, mask.flip(0)], 1)
     memories = model.scan(memory, turns, valid)
     same(memories[0], memory)
@@ -90,7 +96,9 @@ def check_cached(model: RxT, ids, mask, memory, logits) -> None:
     """Prompts of half of each row, then token by token; one row is dropped on the way."""
     rows, lengths = ids.shape[0], mask.sum(-1)
     prompt = (lengths + 1) // 2
-    memory_kv = model.decoder.memory_kv(memory)
+    memory_kv = model.decoder.memory_kv_for_steps(memory)
+    for one, other in zip(memory_kv, model.decoder.memory_kv(memory), strict=True):
+        same(torch.stack(one), torch.stack(other))
     cache = model.decoder.new_cache(rows, ids.shape[1] + 1)
     width = int(prompt.max())
     valid = torch.arange(width) < prompt[:, None]
@@ -99,7 +107,7 @@ def check_cached(model: RxT, ids, mask, memory, logits) -> None:
     at = prompt.clone()
     while (alive := at < lengths[index]).any():
         cache, index, at = cache.select(alive), index[alive], at[alive]
-        kv = [(k[index], v[index]) for k, v in memory_kv]
+        kv = select_memory_kv(memory_kv, index)
         same(model.decoder.step(ids[index, at, None], kv, cache), logits[index, at])
         at = at + 1
 
