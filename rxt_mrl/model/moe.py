@@ -47,10 +47,10 @@ class MoE(nn.Module):
         inner = expert.hidden * (2 if expert.gated else 1)
         self.router = nn.Linear(dim, config.experts, bias=False)
         # Inputs before outputs: a product of a few rows with such a weight takes half the time.
-        self.w1 = nn.Parameter(torch.empty(config.experts, dim, inner))
-        self.w2 = nn.Parameter(torch.empty(config.experts, expert.hidden, dim))
-        self.b1 = nn.Parameter(torch.empty(config.experts, inner)) if config.bias == "local" else None
-        self.b2 = nn.Parameter(torch.empty(config.experts, dim)) if config.bias == "local" else None
+        self.w_in = nn.Parameter(torch.empty(config.experts, dim, inner))
+        self.w_out = nn.Parameter(torch.empty(config.experts, expert.hidden, dim))
+        self.b_in = nn.Parameter(torch.empty(config.experts, inner)) if config.bias == "local" else None
+        self.b_out = nn.Parameter(torch.empty(config.experts, dim)) if config.bias == "local" else None
         self.bias = nn.Parameter(torch.zeros(dim)) if config.bias == "global" else None
         self.shared = nn.ModuleList(
             FeedForward(dim, expert, bias=config.shared_bias == "local") for _ in range(config.shared_experts)
@@ -60,7 +60,7 @@ class MoE(nn.Module):
 
     def reset_parameters(self) -> None:
         """Every expert starts as an ``nn.Linear`` pair would."""
-        for weight, bias in ((self.w1, self.b1), (self.w2, self.b2)):
+        for weight, bias in ((self.w_in, self.b_in), (self.w_out, self.b_out)):
             bound = weight.shape[1] ** -0.5
             nn.init.uniform_(weight, -bound, bound)
             if bias is not None:
@@ -82,7 +82,7 @@ class MoE(nn.Module):
         tokens = x.reshape(-1, x.shape[-1])
         keep = None if mask is None else mask.reshape(-1)
         stats = None
-        if use_kernels(self.w1) and not self.training and self._few(len(tokens)):
+        if use_kernels(self.w_in) and not self.training and self._few(len(tokens)):
             out = self._loops(tokens, keep)
         else:
             probabilities, weights, index = self.route(tokens)
@@ -104,14 +104,14 @@ class MoE(nn.Module):
 
         out = torch.zeros_like(tokens)
         some = tokens if keep is None else tokens[keep]
-        b1 = self.w1.new_zeros(len(self.w1), self.w1.shape[2]) if self.b1 is None else self.b1
-        b2 = self.w2.new_zeros(len(self.w2), self.w2.shape[2]) if self.b2 is None else self.b2
+        b_in = self.w_in.new_zeros(len(self.w_in), self.w_in.shape[2]) if self.b_in is None else self.b_in
+        b_out = self.w_out.new_zeros(len(self.w_out), self.w_out.shape[2]) if self.b_out is None else self.b_out
         routed = out if keep is None else torch.zeros_like(some)
         kernels.experts_step(
             some.numpy(),
             self.router(some).numpy(),
             self.config.top_k,
-            *(weight.detach().numpy() for weight in (self.w1, b1, self.w2, b2)),
+            *(weight.detach().numpy() for weight in (self.w_in, b_in, self.w_out, b_out)),
             kernels.ACTIVATIONS[self.expert.activation],
             self.expert.gated,
             routed.numpy(),
@@ -136,11 +136,11 @@ class MoE(nn.Module):
         return (routed * weights.to(routed.dtype).unsqueeze(-1)).sum(1)
 
     def _expert(self, e: int, x: Tensor) -> Tensor:
-        hidden = x @ self.w1[e] if self.b1 is None else torch.addmm(self.b1[e], x, self.w1[e])
+        hidden = x @ self.w_in[e] if self.b_in is None else torch.addmm(self.b_in[e], x, self.w_in[e])
         hidden = activate(hidden, self.expert.activation, self.expert.gated)
         if self.training and self.expert.dropout:
             hidden = F.dropout(hidden, self.expert.dropout)
-        return hidden @ self.w2[e] if self.b2 is None else torch.addmm(self.b2[e], hidden, self.w2[e])
+        return hidden @ self.w_out[e] if self.b_out is None else torch.addmm(self.b_out[e], hidden, self.w_out[e])
 
     def shared_output(self, tokens: Tensor) -> Tensor:
         """What the shared experts add to tokens ``(N, D)``."""

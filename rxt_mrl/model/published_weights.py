@@ -27,6 +27,7 @@ class Piece(NamedTuple):
 
 
 _KV = {"k": 0, "v": 1}
+_EXPERT_SIDES = {"1": "in", "2": "out"}
 _MEMORY_PARTS = {
     "attention_layers": "attention",
     "mean_attention_layers": "inner_attention",
@@ -75,9 +76,9 @@ def _feed_forward_piece(ff: str, rest: str, tensor: Tensor) -> Piece | None:
         return Piece(f"{ff}.router.weight", (), False, tensor)
     if match := re.fullmatch(r"experts\.(\d+)\.fc([12])(?:\.linear)?\.(weight|bias)", rest):
         letter, value = ("w", tensor.mT) if match[3] == "weight" else ("b", tensor)  # ours: (experts, inputs, outputs)
-        return Piece(f"{ff}.{letter}{match[2]}", (int(match[1]),), False, value)
-    if rest in ("w1", "w2", "b1", "b2"):
-        return Piece(f"{ff}.{rest}", (), False, tensor)
+        return Piece(f"{ff}.{letter}_{_EXPERT_SIDES[match[2]]}", (int(match[1]),), False, value)
+    if match := re.fullmatch(r"([wb])([12])", rest):
+        return Piece(f"{ff}.{match[1]}_{_EXPERT_SIDES[match[2]]}", (), False, tensor)
     if rest == "global_bias":
         return Piece(f"{ff}.bias", (), False, tensor)
     if match := re.fullmatch(r"shared_experts?(?:\.0)?\.(fc1|fc2)(?:\.linear)?\.(weight|bias)", rest):

@@ -56,6 +56,17 @@ def update_flops(config: RxTConfig, batch: int, tokens: int) -> float:
     return 2.0 * batch * config.num_layers * (encoding + writing + mixing + gates)
 
 
+def attention_flops(config: RxTConfig, batch: int, tokens: int) -> float:
+    """The part of :func:`update_flops` that is scores and their sums."""
+    encoder, memory, slots = config.encoder, config.memory_attention, config.slots
+    assert encoder is not None
+    assert memory is not None
+    words, among, main = (
+        _attention(config, a)[3] for a in (encoder.attention, memory.inner_attention, memory.attention)
+    )
+    return 4.0 * batch * config.num_layers * (words * tokens**2 + among * slots**2 + main * slots * tokens)
+
+
 def _attention(config: RxTConfig, attention: AttentionConfig) -> tuple[int, int, int, int]:
     """Weights of the query, key/value and output projections, and the width of all query heads."""
     heads = attention.heads or config.heads

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 
 import torch
-from arithmetic import update_flops
+from arithmetic import attention_flops, update_flops
 from harness import Bench, Row, Section, workload
+from torch.nn import functional as F
 
 from rxt_mrl.dialogues.template import join
-from rxt_mrl.model import RxT, preset
+from rxt_mrl.model import RxT, RxTConfig, preset
 from rxt_mrl.model.generation import generate
 from rxt_mrl.model.sampling import SamplingConfig
 
@@ -28,6 +30,8 @@ def memory_update(bench: Bench) -> Section:
     ids = torch.randint(7, config.vocab_size, (BATCH, TOKENS))
     memory = torch.randn(config.num_layers, BATCH, config.slots, config.embed_dim)
     figures: dict[str, float] = {}
+    attention: dict[str, float] = {}
+    bound: dict[str, float] = {}
     rows = []
     for name, valid, bar in (("full", TOKENS, FULL_BAR_MS), (f"valid{VALID}", VALID, VALID_BAR_MS)):
         mask = (torch.arange(TOKENS) < valid).expand(BATCH, -1)
@@ -40,8 +44,38 @@ def memory_update(bench: Bench) -> Section:
         limit = 1000 * bench.arithmetic_seconds(update_flops(config, BATCH, valid))
         label = f"memory update 32 x 256, {valid} valid"
         rows.append(Row(label, figures[name], "ms", bar=bar, lower_is_better=True, limit=limit))
-    note = "published ms at ~100 GFLOP/s: RxNN 656 full, 638 with 64 valid; RxLM 703"
-    return Section({"memory_update_ms": figures}, rows, note)
+        attention[name] = 1000 * bench.seconds(attention_calls(config, valid))
+        products = update_flops(config, BATCH, valid) - attention_flops(config, BATCH, valid)
+        bound[name] = attention[name] + 1000 * bench.arithmetic_seconds(products)
+        rows.append(Row("  its attention calls alone", attention[name], "ms", lower_is_better=True))
+        rows.append(Row("  and its matrix products at sgemm's speed", bound[name], "ms", lower_is_better=True))
+    note = (
+        "published ms at ~100 GFLOP/s: RxNN 656 full, 638 with 64 valid; RxLM 703. The bound: attention with heads of "
+        "dimension 16 reaches less than half of sgemm's speed"
+    )
+    data = {"memory_update_ms": figures, "memory_update_attention_ms": attention, "memory_update_bound_ms": bound}
+    return Section(data, rows, note)
+
+
+def attention_calls(config: RxTConfig, tokens: int) -> Callable[[], None]:
+    """The calls of ``scaled_dot_product_attention`` of an update, eight rows at a time, on random numbers."""
+    section = config.memory_attention
+    assert section is not None
+    heads, _ = section.attention.head_counts(config.heads)
+    dim, layers, rows = config.embed_dim // config.heads, config.num_layers, 8
+
+    def head(length: int) -> torch.Tensor:
+        return torch.randn(layers * rows, heads, length, dim)
+
+    slots, words = head(config.slots), head(tokens)
+
+    def run() -> None:
+        with torch.inference_mode():
+            for _ in range(BATCH // rows):
+                for queries, keys in ((words, words), (slots, slots), (slots, words)):
+                    F.scaled_dot_product_attention(queries, keys, keys)
+
+    return run
 
 
 @workload("turns")

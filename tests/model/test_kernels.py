@@ -125,7 +125,7 @@ def test_logits_that_are_not_finite_are_told(wrong):
 
 @pytest.mark.parametrize(
     "part",
-    ["decoder.layers.0.ff.w1", "decoder.layers.1.attention.kv_proj.weight", "decoder.layers.0.ff.router.weight"],
+    ["decoder.layers.0.ff.w_in", "decoder.layers.1.attention.kv_proj.weight", "decoder.layers.0.ff.router.weight"],
 )
 def test_a_nan_among_the_weights_reaches_the_logits(part):
     model = RxT(preset("nano", vocab_size=20, decoder={"moe": {"experts": 2, "top_k": 2}})).eval()
@@ -150,3 +150,11 @@ def test_threads_share_the_rows_and_change_nothing():
         torch.set_num_threads(threads)
     assert torch.equal(answers[0].ids, answers[1].ids)
     torch.testing.assert_close(answers[0].log_probs, answers[1].log_probs, **CLOSE)
+
+
+def test_a_graph_that_is_compiled_is_plain_torch():
+    model = RxT(preset("nano", vocab_size=30, decoder={"moe": {"experts": 3, "top_k": 2}})).eval()
+    ids, memory = torch.randint(7, 30, (2, 5)), model.initial_memory(2)
+    with torch.no_grad():
+        compiled = torch.compile(model.decode, backend="eager")
+        torch.testing.assert_close(compiled(ids, memory), model.decode(ids, memory), **CLOSE)

@@ -26,9 +26,9 @@ def written_out(moe: MoE, x: torch.Tensor) -> torch.Tensor:
         top, chosen = probabilities.topk(moe.config.top_k)
         out = torch.zeros_like(token)
         for weight, e in zip(top / (top.sum() + 1e-9), chosen, strict=True):
-            hidden = token @ moe.w1[e] + (0 if moe.b1 is None else moe.b1[e])
+            hidden = token @ moe.w_in[e] + (0 if moe.b_in is None else moe.b_in[e])
             linear, gate = hidden.chunk(2)
-            out = out + weight * ((linear * F.silu(gate)) @ moe.w2[e] + (0 if moe.b2 is None else moe.b2[e]))
+            out = out + weight * ((linear * F.silu(gate)) @ moe.w_out[e] + (0 if moe.b_out is None else moe.b_out[e]))
         if moe.bias is not None:
             out = out + moe.bias
         if len(moe.shared) == 1:

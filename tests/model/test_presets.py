@@ -48,7 +48,7 @@ def test_active_parameters_of_the_micro_decoder():
         decoder = Decoder(preset("alpha-micro"))
     assert decoder.section.moe == MoEConfig(experts=12, top_k=2)
     moe = decoder.blocks[0].ff
-    expert = sum(p.numel() // 12 for p in (moe.w1, moe.w2, moe.b1, moe.b2))
+    expert = sum(p.numel() // 12 for p in (moe.w_in, moe.w_out, moe.b_in, moe.b_out))
     assert parameters(decoder) - 6 * 10 * expert == 3_521_868
 
 

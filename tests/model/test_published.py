@@ -71,12 +71,12 @@ def weights(model: RxT) -> dict[str, torch.Tensor]:
             if "kv_proj" in name:
                 for letter, half in zip("kv", tensor.chunk(2), strict=True):
                     found[f"{part}.model.{name.replace('kv_proj', letter + '_proj')}"] = half
-            elif name.endswith(("ff.w1", "ff.w2", "ff.b1", "ff.b2")):
+            elif name.endswith(("ff.w_in", "ff.w_out", "ff.b_in", "ff.b_out")):
                 prefix, last = name.rsplit(".", 1)
-                linear = ".linear" if last[1] == "1" else ""
+                layer = "fc1.linear" if last.endswith("in") else "fc2"
                 for e, expert in enumerate(tensor):
                     kind, value = ("weight", expert.mT) if last[0] == "w" else ("bias", expert)
-                    found[f"{part}.model.{prefix}.experts.{e}.fc{last[1]}{linear}.{kind}"] = value
+                    found[f"{part}.model.{prefix}.experts.{e}.{layer}.{kind}"] = value
             else:
                 found[f"{part}.model.{name}"] = tensor
     names = {
