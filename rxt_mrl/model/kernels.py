@@ -3,7 +3,8 @@
 A step on a few rows does little arithmetic on much memory: matrix-vector work, for which a call of a matrix library
 costs more than its product. These loops read every weight and every key once, in the order in which it lies in memory.
 They are numerics only: arrays in, arrays out, no rows dropped, no choices made. :mod:`rxt_mrl.model.stepping` calls
-them, and tests hold them to the decoder's ordinary forward pass for every variant.
+them, and tests hold them to the decoder's ordinary forward pass for every variant. They are one file because numba's
+cache on disk notices a change of a function's own file only.
 
 Keys and values come transposed, ``(batch, kv heads, head dim, tokens)``: then every loop runs over neighbours.
 A NaN among the inputs is a NaN among the outputs: only the search for a maximum assumes that there is none.
@@ -377,6 +378,75 @@ def rms_norm_step(x: Array, weight: Array, out: Array) -> None:
         scale = _f32(1.0) / _f32(math.sqrt(square / _f32(dim) + _EPS))
         for j in range(dim):
             out[row, j] = x[row, j] * scale * weight[j]
+
+
+@njit(**_OPTIONS)
+def _normed_products(x: Array, norm: Array, w: Array) -> Array:
+    """``rms_norm(x) @ w`` of all rows, with w ``(dim, outputs)``."""
+    h = np.empty_like(x)
+    rms_norm_step(x, norm, h)
+    out = np.zeros((len(x), w.shape[1]), np.float32)
+    _add_products(h, np.arange(len(x)), w, out)
+    return out
+
+
+@njit(**_OPTIONS)
+def attention_residual_step(
+    x: Array,
+    norm: Array,
+    w_in: Array,
+    queries: int,
+    cos: Array,
+    sin: Array,
+    lengths: Array,
+    split: bool,
+    kt: Array,
+    vt: Array,
+    append: bool,
+    w_out: Array,
+    b_out: Array,
+) -> None:
+    """``x += attention(rms_norm(x))``, projections included; ``append``: self-attention, else over the memory.
+
+    Args:
+        x: ``(batch, dim)``, changed.
+        norm: weight of the norm ``(dim,)``.
+        w_in: ``(dim, outputs)``: queries, or queries, keys and values; then as in :func:`self_attention_step`.
+        append: whether keys and values of x are appended.
+        w_out: ``(heads * head dim, dim)``.
+        b_out: ``(dim,)``.
+    """
+    projected = _normed_products(x, norm, w_in)
+    context = np.empty((len(x), len(w_out)), np.float32)
+    if append:
+        self_attention_step(projected, queries, cos, sin, lengths, split, kt, vt, context)
+    else:
+        memory_attention_step(projected, queries, cos, sin, lengths, split, kt, vt, context)
+    x += b_out
+    _add_products(context, np.arange(len(x)), w_out, x)
+
+
+@njit(**_OPTIONS)
+def experts_residual_step(
+    x: Array,
+    norm: Array,
+    router: Array,
+    top_k: int,
+    w_in: Array,
+    b_in: Array,
+    w_out: Array,
+    b_out: Array,
+    bias: Array,
+    activation: int,
+    gated: bool,
+) -> None:
+    """``x += experts(rms_norm(x)) + bias``; router ``(dim, experts)``, the rest as in :func:`experts_step`."""
+    h = np.empty_like(x)
+    rms_norm_step(x, norm, h)
+    logits = np.zeros((len(x), router.shape[1]), np.float32)
+    _add_products(h, np.arange(len(x)), router, logits)
+    x += bias
+    experts_step(h, logits, top_k, w_in, b_in, w_out, b_out, activation, gated, x)
 
 
 @njit(**_OPTIONS)

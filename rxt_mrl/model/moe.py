@@ -82,7 +82,7 @@ class MoE(nn.Module):
         tokens = x.reshape(-1, x.shape[-1])
         keep = None if mask is None else mask.reshape(-1)
         stats = None
-        if use_kernels(self.w_in) and not self.training and self._few(len(tokens)):
+        if use_kernels(self.w_in) and not self.training and self.few(len(tokens)):
             out = self._loops(tokens, keep)
         else:
             probabilities, weights, index = self.route(tokens)
@@ -95,8 +95,15 @@ class MoE(nn.Module):
             out = out + self.shared_output(tokens)
         return out.view_as(x), stats
 
-    def _few(self, rows: int) -> bool:
+    def few(self, rows: int) -> bool:
+        """Whether so many rows are few enough for the compiled loops."""
         return rows * self.config.top_k <= _FEW_PER_EXPERT * self.config.experts
+
+    def local_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weights and biases of the experts' two projections; biases that do not exist are zeros."""
+        b_in = self.w_in.new_zeros(len(self.w_in), self.w_in.shape[2]) if self.b_in is None else self.b_in
+        b_out = self.w_out.new_zeros(len(self.w_out), self.w_out.shape[2]) if self.b_out is None else self.b_out
+        return self.w_in, b_in, self.w_out, b_out
 
     def _loops(self, tokens: Tensor, keep: Tensor | None) -> Tensor:
         """As :meth:`_dispatch`, routing included, on the compiled loops."""
@@ -104,14 +111,12 @@ class MoE(nn.Module):
 
         out = torch.zeros_like(tokens)
         some = tokens if keep is None else tokens[keep]
-        b_in = self.w_in.new_zeros(len(self.w_in), self.w_in.shape[2]) if self.b_in is None else self.b_in
-        b_out = self.w_out.new_zeros(len(self.w_out), self.w_out.shape[2]) if self.b_out is None else self.b_out
         routed = out if keep is None else torch.zeros_like(some)
         kernels.experts_step(
             some.numpy(),
             self.router(some).numpy(),
             self.config.top_k,
-            *(weight.detach().numpy() for weight in (self.w_in, b_in, self.w_out, b_out)),
+            *(weight.detach().numpy() for weight in self.local_weights()),
             kernels.ACTIVATIONS[self.expert.activation],
             self.expert.gated,
             routed.numpy(),

@@ -60,10 +60,14 @@ class LayerStep(ABC):
         if self._cross is not None:
             h = self.memory_attention(self._cross, self._norm2(x) if pre else x, at, memory_kv)
             x = x + h if pre else self._norm2(x + h)
-        h = self._feed_forward(self._norm3(x) if pre else x)
+        return self.feed_forward(x)
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """Hidden states ``(B, D)`` after the feed-forward part, norm and residual included."""
+        h = self._feed_forward(self._norm3(x) if self._pre_norm else x)
         if isinstance(h, tuple):  # experts return the router's statistics too
             h = h[0]
-        return x + h if pre else self._norm3(x + h)
+        return x + h if self._pre_norm else self._norm3(x + h)
 
     @abstractmethod
     def self_attention(self, own: Projections, h: Tensor, at: Any, cache: KVCache) -> Tensor:
