@@ -20,7 +20,7 @@ from .hub import HubModel
 from .memory import InitialMemory
 from .memory_attention import MemoryAttention
 
-_PIECE = 2048
+_PIECE = 1024
 """Slots or tokens of so many rows are written at once on a CPU: then what a layer makes stays in the cache."""
 
 COMPONENTS = ("embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention", "initial_memory")
