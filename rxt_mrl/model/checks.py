@@ -41,14 +41,22 @@ def check_tokens(ids: Tensor, mask: Tensor | None, config: RxTConfig, *, rank: i
         raise UserError("mask: a token follows padding; allowed: right padding only")
 
 
-def check_memory(memory: Tensor, config: RxTConfig, batch: int | None = None) -> None:
+def check_memory(memory: Tensor, config: RxTConfig, batch: int | None = None, dtype: torch.dtype | None = None) -> None:
     """Check the shape and dtype of a memory.
 
+    Args:
+        memory: to be checked.
+        config: sizes.
+        batch: rows that it must have; None: any.
+        dtype: the weights'; None, or under autocast: any floating one.
+
     Raises:
-        UserError: when it is not floating ``(num_layers, batch, slots, embed_dim)``.
+        UserError: when it is not floating ``(num_layers, batch, slots, embed_dim)``, or of another dtype.
     """
     if not isinstance(memory, Tensor) or not memory.is_floating_point():
         raise UserError(f"memory: {getattr(memory, 'dtype', type(memory).__name__)}; allowed: a floating point tensor")
+    if dtype not in (None, memory.dtype) and not torch.is_autocast_enabled(memory.device.type):
+        raise UserError(f"memory: dtype {memory.dtype}; allowed: the weights', {dtype}")
     rows = memory.shape[1] if batch is None and memory.dim() == 4 else batch
     expected = (config.num_layers, rows, config.slots, config.embed_dim)
     if tuple(memory.shape) != expected:

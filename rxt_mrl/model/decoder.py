@@ -166,5 +166,5 @@ class Decoder(Stack, HubModel):
     def _checked(self, memory: Tensor, batch: int) -> Tensor:
         if isinstance(memory, Tensor) and memory.dim() == 4 and memory.shape[1] == 1 != batch:
             memory = memory.expand(-1, batch, -1, -1)
-        check_memory(memory, self.config, batch)
+        check_memory(memory, self.config, batch, self.head.weight.dtype)
         return memory

@@ -225,7 +225,7 @@ def _prompt_lengths(model: RxT, ids: Tensor, mask: Tensor, memory: Tensor, width
     if not 1 <= width <= config.max_tokens:
         raise UserError(f"width: {width}; allowed: 1..max_tokens = {config.max_tokens}")
     check_tokens(ids, mask, config)
-    check_memory(memory, config, ids.shape[0])
+    check_memory(memory, config, ids.shape[0], model.embedding.weight.dtype)
     lengths = mask.sum(1)
     if int(lengths.min()) == 0:
         raise UserError(f"query_mask: the query of row {int(lengths.argmin())} is empty; allowed: at least [A]")

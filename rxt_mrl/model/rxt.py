@@ -83,7 +83,7 @@ class RxT(nn.Module, HubModel):
     def write(self, memory: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         """The memory ``(L, B, S, D)`` after the interactions ``(B, T)`` were encoded and written."""
         check_tokens(ids, mask, self.config)
-        check_memory(memory, self.config, ids.shape[0])
+        check_memory(memory, self.config, ids.shape[0], self.embedding.weight.dtype)
         ids, mask = trim(ids, mask)
         rows = max(1, _PIECE // max(ids.shape[1], self.config.slots))
         if memory.device.type != "cpu" or torch.is_grad_enabled() or len(ids) <= rows:
@@ -109,7 +109,7 @@ class RxT(nn.Module, HubModel):
             memories ``(N + 1, L, B, S, D)``: ``[0]`` is the given one, ``[n]`` that after n interactions.
         """
         check_tokens(ids, mask, self.config, rank=3)
-        check_memory(memory, self.config, ids.shape[0])
+        check_memory(memory, self.config, ids.shape[0], self.embedding.weight.dtype)
         ids, mask = trim(ids.transpose(0, 1), mask.transpose(0, 1))  # (N, B, T)
         if self.encoder.reads_memory:
             memories = [memory]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rxt_mrl.errors import UserError
-from rxt_mrl.model import Decoder, Encoder, RxT, preset
+from rxt_mrl.model import Decoder, Encoder, RxT, SamplingConfig, generate, preset
 
 CONFIG = preset("nano", vocab_size=31, embed_dim=16, heads=2, max_tokens=10)
 MODEL = RxT(CONFIG)
@@ -101,3 +101,12 @@ def test_components_share_nothing_and_leave_nothing_out():
     found = [id(p) for name in COMPONENTS for p in MODEL.component_parameters(name)]
     assert len(found) == len(set(found))
     assert set(found) == {id(p) for p in MODEL.parameters()}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_memory_of_another_precision_than_the_weights(dtype):
+    message = rf"memory: dtype {dtype}; allowed: the weights', torch.float32"
+    memory = MEMORY.to(dtype)
+    fails(message, MODEL.write, memory, IDS, MASK)
+    fails(message, MODEL.decode, IDS, memory)
+    fails(message, generate, MODEL, IDS, MASK, memory, SamplingConfig())
