@@ -22,10 +22,10 @@ from rxt_mrl.contracts import Mode, Observation, RewardContext, Strategy, TokenA
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.scoring import RewardResult
+from rxt_mrl.scoring.build import RewardLike, build_reward
 
 from .actions import accept
 from .episodes import EpisodeBatch, Shuffler, check_dialogues
-from .scores import RewardLike, build_reward
 from .spaces import observation_space, token_space
 
 

@@ -55,7 +55,7 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
 ) -> None:
     """Run a recipe: supervised stages, MRL curriculum, evaluation."""
-    from .recipe import load_recipe
+    from .pipeline.recipe import load_recipe
 
     assignments = [
         *(sets or []),
@@ -63,7 +63,7 @@ def train(
         *([f"seed={seed}"] if seed is not None else []),
     ]
     loaded = load_recipe(recipe, assignments)
-    from . import pipeline  # takes seconds to import: a mistake in the recipe is told before
+    from .pipeline import train as pipeline  # takes seconds to import: a mistake in the recipe is told before
 
     pipeline.train(loaded, out=out, resume=resume, overwrite=overwrite, console=console)
 
@@ -78,7 +78,7 @@ def evaluate(
     sets: Assignments = None,
 ) -> None:
     """Measure retention with controls: memory on, wiped, swapped."""
-    from .evaluating import evaluate_target
+    from .pipeline.evaluate import evaluate_target
 
     assignments = [*(sets or []), *([f"evaluation.reward={reward}"] if reward else [])]
     evaluate_target(target, steps=steps, episodes=episodes, as_json=json_, assignments=assignments, console=console)
@@ -92,7 +92,7 @@ def chat(
     seed: Annotated[int, typer.Option(help="Seed of the initial memory and of sampling.")] = 0,
 ) -> None:
     """Talk with a model; it sees one message at a time and remembers the rest."""
-    from .chat import run_chat
+    from .conversation.terminal import run_chat
 
     run_chat(checkpoint, memory=memory, temperature=temperature, seed=seed, console=console)
 
@@ -108,7 +108,7 @@ def storyworld(
 ) -> None:
     """Write generated dialogues as parquet, in the published schema."""
     from .dialogues import storyworld as world
-    from .recipe_loading import validate
+    from .settings import validate
 
     content = {"steps": steps, "strategy": strategy, "level": level}
     config = validate(world.StoryworldConfig, content, "storyworld")
@@ -126,7 +126,7 @@ def data(
     on_bad_row: Annotated[str, typer.Option(help="stop or skip.")] = "stop",
 ) -> None:
     """Look at dialogues before training: counts, first row, token lengths, round trip."""
-    from .dialogues.inspection import inspect_source
+    from .dialogues.sources.inspect import inspect_source
 
     inspect_source(source, split=split, show=show, write=write, steps=steps, on_bad_row=on_bad_row, console=console)
 
@@ -147,7 +147,7 @@ def convert(
 @app.command("list")
 def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
     """List what can be named: recipes, envs, rewards, presets."""
-    from .catalogue import listing
+    from .pipeline.listing import listing
 
     console.print(listing(what.value))
 
@@ -155,10 +155,10 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> Non
 @recipe_app.command("check")
 def recipe_check(recipe: RecipeName, sets: Assignments = None) -> None:
     """Validate everything, the data included, and print the plan with estimated updates and tokens."""
-    from .recipe import load_recipe
+    from .pipeline.recipe import load_recipe
 
     loaded = load_recipe(recipe, sets or [])
-    from .plan import check_recipe
+    from .pipeline.plan import check_recipe
 
     check_recipe(loaded, console)
 
@@ -169,8 +169,8 @@ def reward_check(
     options: Annotated[list[str] | None, typer.Option("--set", metavar="A=B", help="Constructor option.")] = None,
 ) -> None:
     """Run a reward on typical and adversarial answers and say what it cannot tell apart."""
-    from .recipe_loading import override
-    from .reward_check import check_reward
+    from .pipeline.recipe_files import override
+    from .scoring.check import check_reward
 
     report = check_reward(name, override({}, options or []))
     report.print(console)

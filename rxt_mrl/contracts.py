@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,9 +16,7 @@ from pydantic import Field, model_validator
 
 from .errors import UserError
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .word_text import TextCodec
+from .texts import TextCodec, TokenText, WordCodec, pad
 
 Strategy = Literal["multi_step", "long_range"]
 """How a dialogue is built: one topic throughout, or other topics in between and a return at the end."""
@@ -95,51 +92,6 @@ class Observation(TypedDict):
     query: TokenArray
 
 
-class TokenText:
-    """A batch of texts: token ids with mask and, decoded only when asked for, strings.
-
-    Args:
-        ids: long ``(episodes, tokens)``.
-        mask: bool ``(episodes, tokens)``, True for tokens, template specials included.
-        special_ids: ids that belong to the template ([BOS], [Q], [A], [EOS], ...).
-        decode: turns the content ids of one row into a string.
-    """
-
-    def __init__(
-        self,
-        ids: torch.Tensor,
-        mask: torch.Tensor,
-        special_ids: Sequence[int],
-        decode: Callable[[list[int]], str],
-    ) -> None:
-        if ids.dim() != 2 or ids.shape != mask.shape:
-            raise ValueError(
-                f"ids and mask must both be (episodes, tokens), got {tuple(ids.shape)}, {tuple(mask.shape)}"
-            )
-        self.ids = ids
-        self.mask = mask.bool()
-        self._special_ids = torch.as_tensor(list(special_ids), dtype=torch.long)
-        self._decode = decode
-
-    def __len__(self) -> int:
-        return self.ids.shape[0]
-
-    @cached_property
-    def content_mask(self) -> torch.Tensor:
-        """bool ``(episodes, tokens)``: the mask without template specials."""
-        return self.mask & ~torch.isin(self.ids, self._special_ids)
-
-    @cached_property
-    def text(self) -> list[str]:
-        """The decoded content of every row, specials left out."""
-        return [self._decode(row[keep].tolist()) for row, keep in zip(self.ids, self.content_mask, strict=True)]
-
-    def select(self, rows: Sequence[int]) -> TokenText:
-        """The same batch, restricted to some rows."""
-        index = torch.as_tensor(list(rows), dtype=torch.long)
-        return TokenText(self.ids[index], self.mask[index], self._special_ids.tolist(), self._decode)
-
-
 # --- rewards ---------------------------------------------------------------------------------------------------------
 
 
@@ -203,20 +155,54 @@ class RewardContext:
             steps: by default ``step``.
             strategy: as in the context.
             mode: as in the context.
-            codec: turns text into ids; by default an ad-hoc word tokenizer (`word_text.WordCodec`) that returns
-                exactly the text it was given. A ``DialogueTokenizer`` also serves.
+            codec: turns text into ids; by default a :class:`~rxt_mrl.texts.WordCodec`, an ad-hoc word tokenizer that
+                returns exactly the text it was given. A ``DialogueTokenizer`` also serves.
             embedding: ``(vocab, dim)`` for ``codec``; by default, with the ad-hoc tokenizer, one fixed random unit
                 vector per word (so that cosine compares bags of words and knows nothing of meaning).
 
         Raises:
             UserError: when the batch sizes differ.
         """
-        from .word_text import context_from_text  # that module needs this class
+        queries = [query] if isinstance(query, str) else list(query)
+        count = len(queries)
+        answers = _per_episode("generated", generated, count)
+        references = _per_episode("reference", reference, count)
+        for name, given in (("history", history), ("asks", asks)):
+            if given and len(given) != count:
+                raise UserError(f"{name} has {len(given)} entries for {count} queries: give one per query, or none")
+        turns = {len(past) for past in history}
+        if len(turns) > 1:
+            raise UserError(f"history must be equally long in all episodes, got lengths {sorted(turns)}")
+        depth = turns.pop() if turns else 0
 
-        return context_from_text(
-            query, generated, reference, history=history, asks=asks, step=step, steps=steps,
-            strategy=strategy, mode=mode, codec=codec, embedding=embedding,
-        )  # fmt: skip
+        words = None if codec is not None else WordCodec()
+        used: TextCodec = codec if codec is not None else words  # type: ignore[assignment]
+
+        def tokens(encode: Callable[[str], list[int]], texts: Sequence[str]) -> TokenText:
+            return pad([encode(text) for text in texts], used)
+
+        past = tuple(
+            pad([used.encode_query(row[turn][0]) + used.encode_answer(row[turn][1]) for row in history], used)
+            for turn in range(depth)
+        )
+        query_tokens = tokens(used.encode_query, queries)
+        generated_tokens = tokens(used.encode_answer, answers)
+        reference_tokens = tokens(used.encode_answer, references)
+        if embedding is None and words is not None:
+            embedding = words.embedding()
+        step = max(depth, 1) if step is None else step
+        return cls(
+            query=query_tokens,
+            generated=generated_tokens,
+            reference=reference_tokens,
+            history=past,
+            asks=tuple(tuple(row) for row in asks),
+            step=step,
+            steps=step if steps is None else steps,
+            strategy=strategy,
+            mode=mode,
+            embedding=embedding,
+        )
 
     def embed(self, tokens: TokenText) -> torch.Tensor:
         """Mean frozen embedding of the content tokens, ``(episodes, dim)``; zeros for an empty row.
@@ -244,6 +230,13 @@ class RewardContext:
             mode=self.mode,
             embedding=self.embedding,
         )
+
+
+def _per_episode(name: str, texts: str | Sequence[str], count: int) -> list[str]:
+    rows = [texts] * count if isinstance(texts, str) else list(texts)
+    if len(rows) != count:
+        raise UserError(f"{name} has {len(rows)} texts for {count} queries: give one per query")
+    return rows
 
 
 Values = torch.Tensor | np.ndarray | Sequence[float | None]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import difflib
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import UserError
+
+Section = TypeVar("Section", bound=BaseModel)
 
 
 class Settings(BaseModel):
@@ -21,3 +27,66 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
+
+
+def validate(schema: type[Section], content: Mapping[str, Any], where: str) -> Section:
+    """Build a settings object; the first mistake becomes one line: the key, its value, what is allowed."""
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{where}: {explain(schema, error)}") from None
+
+
+def explain(schema: type[BaseModel], error: ValidationError, prefix: str = "") -> str:
+    """One line about the first mistake of a validation, and how many more there are.
+
+    Args:
+        schema: what was validated.
+        error: what came of it.
+        prefix: where ``schema`` stands, put before the key, for example ``"model.options."``.
+    """
+    mistakes = error.errors()
+    # A misspelt key first: it explains why the right one is missing.
+    first = min(mistakes, key=lambda mistake: mistake["type"] not in ("extra_forbidden", "invalid_key"))
+    location = tuple(part for part in first["loc"] if not (isinstance(part, str) and "[" in part))
+    key = prefix + ".".join(str(part) for part in location) if location else prefix.removesuffix(".")
+    if first["type"] == "extra_forbidden":
+        allowed = sorted(_fields(schema, location[:-1]))
+        text = f"unknown key {key!r}{_suggest(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
+    elif first["type"] == "missing":
+        text = f"key {key!r} is missing"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        value = repr(first["input"])
+        value = value if len(value) <= 80 else value[:77] + "..."
+        message = message[:1].lower() + message[1:]
+        if isinstance(first["input"], Mapping):  # a section as a whole: the message names the keys
+            text = f"{key}: {message}" if key else message
+        else:
+            text = f"{key} = {value}: {message}" if key else message
+    more = len(mistakes) - 1
+    return text + (f" (and {more} more)" if more else "")
+
+
+def _suggest(name: str, allowed: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, allowed, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _fields(schema: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
+    """Names of the fields at a place of the schema, following the annotations."""
+    candidates: list[Any] = [schema]
+    for part in location:
+        following: list[Any] = []
+        for candidate in candidates:
+            field = candidate.model_fields.get(part) if isinstance(part, str) else None
+            following += _models(field.annotation) if field is not None else [candidate]
+        candidates = following
+    return {name for candidate in candidates for name in candidate.model_fields}
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The settings classes inside an annotation such as ``dict[str, Stage] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in typing.get_args(annotation) for model in _models(argument)]

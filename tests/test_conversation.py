@@ -17,11 +17,11 @@ from rxt_mrl.conversation import (
     MemoryUpdateStarted,
     Token,
 )
+from rxt_mrl.conversation.text_stream import TextStream
 from rxt_mrl.dialogues.tokenizer import DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT, preset
 from rxt_mrl.model.sampling import SamplingConfig
-from rxt_mrl.text_stream import TextStream
 
 SAMPLING = SamplingConfig(max_new_tokens=6)
 

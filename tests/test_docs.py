@@ -75,7 +75,7 @@ def keys(schema: type[BaseModel], seen: set[type]) -> set[str]:
 
 
 def test_every_key_of_a_recipe_is_explained():
-    from rxt_mrl.recipe import Recipe
+    from rxt_mrl.pipeline.recipe import Recipe
 
     text = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("curricula.md", "data.md"))
     explained = {word for code in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"\w+", code)}
@@ -84,7 +84,7 @@ def test_every_key_of_a_recipe_is_explained():
 
 
 def test_the_example_recipe_loads(tmp_path):
-    from rxt_mrl.recipe import load_recipe
+    from rxt_mrl.pipeline.recipe import load_recipe
 
     text = (ROOT / "docs" / "curricula.md").read_text(encoding="utf-8")
     code = re.search(r"(?s)```yaml\n(.*?)```", text)

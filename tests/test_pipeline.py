@@ -14,7 +14,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from rxt_mrl.measuring import Measuring
+from rxt_mrl.pipeline.measure import Measuring
 from rxt_mrl.runs import RunDir
 
 Command = Callable[..., Any]

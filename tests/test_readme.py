@@ -35,7 +35,7 @@ def test_python_snippets_run_in_their_order(folder, monkeypatch, capsys):
 
 
 def test_what_the_readme_says_about_its_reward(folder):
-    from rxt_mrl.reward_check import check_reward
+    from rxt_mrl.scoring.check import check_reward
 
     said = re.search(r"\*(It cannot tell from the\s.*?\.)\*", README.read_text(encoding="utf-8"), re.DOTALL)
     assert said is not None
@@ -44,8 +44,8 @@ def test_what_the_readme_says_about_its_reward(folder):
 
 def test_the_recipe_for_own_data(folder):
     from rxt_mrl.cli import storyworld
-    from rxt_mrl.recipe import load_recipe
-    from rxt_mrl.run_data import RunData
+    from rxt_mrl.pipeline.data import RunData
+    from rxt_mrl.pipeline.recipe import load_recipe
 
     (folder / "my_data.yaml").write_text(blocks("yaml")[0])
     storyworld(steps=4, episodes=40, out=folder / "data" / "storyworld-4")

@@ -8,8 +8,8 @@ import pytest
 
 from rxt_mrl import plugins
 from rxt_mrl.errors import UserError
-from rxt_mrl.recipe import Recipe, load_recipe
-from rxt_mrl.recipe_loading import override, read_yaml
+from rxt_mrl.pipeline.recipe import Recipe, load_recipe
+from rxt_mrl.pipeline.recipe_files import override, read_yaml
 
 
 @pytest.mark.parametrize("name", plugins.names("curriculum"))

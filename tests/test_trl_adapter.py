@@ -12,7 +12,7 @@ from rxt_mrl import plugins
 from rxt_mrl.contracts import Ask, RewardContext, RewardSpec
 from rxt_mrl.errors import UserError
 from rxt_mrl.scoring import RewardError, WeightedReward
-from rxt_mrl.trl_adapter import from_trl, to_trl
+from rxt_mrl.scoring.trl import from_trl, to_trl
 
 CONTEXT = RewardContext.from_text(
     ["q one", "q two"], ["a", "b b"], ["a", "b"], history=[[("x", "y")], [("z", "w")]], asks=[[Ask("a", 0)], []]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rxt_mrl.contracts import Ask, RewardContext
 from rxt_mrl.errors import UserError
-from rxt_mrl.word_text import ANSWER, BOS, EOS, QUERY, WordCodec
+from rxt_mrl.texts import ANSWER, BOS, EOS, QUERY, WordCodec
 
 
 @settings(max_examples=200, deadline=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .config import Control, EvaluationSettings
 from .intervals import Gain, Share, paired_gain, share_with_interval
-from .metrics import TokenMetrics, token_metrics
+from .perplexity import TokenMetrics, token_metrics
 from .plots import plot_retention, plot_stages
 from .report import joined, retention_table, write_retention
 from .retention import Retention, evaluate, fixed_embedding

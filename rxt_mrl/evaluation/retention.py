@@ -24,10 +24,10 @@ from ..model import RxT
 from ..scoring import WeightedReward
 from ..scoring import evaluate as score_term
 from ..seeding import torch_generator
+from .answers import play
 from .config import EvaluationSettings
 from .intervals import Share, share_with_interval
-from .metrics import token_metrics
-from .play import play
+from .perplexity import token_metrics
 
 SCHEMA_VERSION = 1
 RECALL = "fact_recall"

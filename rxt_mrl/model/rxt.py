@@ -17,7 +17,7 @@ from .config import RxTConfig
 from .decoder import Decoder, DecoderOutput
 from .encoder import Encoder
 from .hub import HubModel
-from .memory import InitialMemory
+from .initial_memory import InitialMemory
 from .memory_attention import MemoryAttention
 
 _PIECE = 1024

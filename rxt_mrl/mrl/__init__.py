@@ -1,7 +1,4 @@
-"""Stage 5, memory reinforcement learning: policy, rollout, advantages, objectives, critic, curriculum, trainer.
-
-``from rxt_mrl.mrl import train_mrl, sampled_reward``; the parts are imported when they are asked for.
-"""
+"""Stage 5, memory reinforcement learning: policy, rollout, advantages, objectives, critic, curriculum, trainer."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from .config import AlgorithmSettings, EnvSpec, RolloutSettings
 
 if TYPE_CHECKING:
-    from .evaluate import SampledReward, sampled_reward
     from .guards import NotFiniteError
     from .journal import rescore
     from .policy import RxTPolicy, RxTState
@@ -22,10 +18,8 @@ _LAZY = {
     "NotFiniteError": "guards",
     "RxTPolicy": "policy",
     "RxTState": "policy",
-    "SampledReward": "evaluate",
     "make_pool": "ray_workers",
     "rescore": "journal",
-    "sampled_reward": "evaluate",
     "train_mrl": "trainer",
 }
 
@@ -37,10 +31,8 @@ __all__ = [
     "RolloutSettings",
     "RxTPolicy",
     "RxTState",
-    "SampledReward",
     "make_pool",
     "rescore",
-    "sampled_reward",
     "train_mrl",
 ]
 

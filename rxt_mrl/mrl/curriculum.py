@@ -12,7 +12,7 @@ import torch
 from rxt_mrl import seeding
 from rxt_mrl.contracts import Promotion, Stage
 from rxt_mrl.model import RxT
-from rxt_mrl.supervised.parameters import freeze_to, parameter_groups, trained_components
+from rxt_mrl.model.components import freeze_to, parameter_groups, trained_components
 
 from .config import AlgorithmSettings, OptimiserSettings, RolloutSettings
 from .rollout import Shard

@@ -24,13 +24,13 @@ from rxt_mrl.model import RxT
 from .config import AlgorithmSettings, EnvSpec, RolloutSettings, check, for_stage
 from .critic import CriticTrainer
 from .curriculum import Counters, plan, policy_optimiser, promoted, set_rates
-from .evaluate import number_of_dialogues, play_fixed
 from .guards import NotFiniteError, dump, interrupts_wait
 from .journal import Journal
 from .learner import Learner
 from .metrics import Run, note, rollout_metrics
 from .ray_workers import make_pool
 from .rollout import Pool, StageSetup, make_setup
+from .sampled_reward import number_of_dialogues, play_fixed
 from .state import FILE, TrainerState, save_model
 from .trajectories import Trajectories
 

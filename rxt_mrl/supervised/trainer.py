@@ -20,10 +20,10 @@ from transformers import Trainer, TrainingArguments
 
 from ..contracts import Unfreeze
 from ..errors import UserError
+from ..model.components import component_of, freeze_to, parameter_groups, trained_components
 from .batches import BatchData, BatchSampler, whole
 from .config import OptimizerSettings
 from .objectives import StageModel
-from .parameters import component_of, freeze_to, parameter_groups, trained_components
 from .schedule import Budget, rate_factor
 
 _WEIGHTS = "model.safetensors"

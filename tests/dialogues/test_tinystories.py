@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from rxt_mrl.dialogues.sources import DataSettings, load_dialogues, load_pairs, load_texts
-from rxt_mrl.dialogues.story_fact import words_of
-from rxt_mrl.dialogues.story_facts import facts
+from rxt_mrl.dialogues.sources.rows import LoadReport
 from rxt_mrl.dialogues.tinystories import continuation, shorten
-from rxt_mrl.dialogues.validation import LoadReport
+from rxt_mrl.dialogues.tinystories.fact import words_of
+from rxt_mrl.dialogues.tinystories.facts import facts
 from rxt_mrl.errors import UserError
 
 DATA = Path(os.environ.get("RXT_MRL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "tinystories"

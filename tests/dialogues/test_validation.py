@@ -13,7 +13,7 @@ import pytest
 
 from rxt_mrl.contracts import Ask, Dialogue, Interaction
 from rxt_mrl.dialogues.sources import DataSettings, load_dialogues, load_pairs, load_texts
-from rxt_mrl.dialogues.validation import Columns, RowError, dialogue_from_row, long_enough
+from rxt_mrl.dialogues.sources.rows import Columns, RowError, dialogue_from_row, long_enough
 from rxt_mrl.errors import UserError
 
 TURN = {"query": "Who?", "answer": "Tom."}

@@ -20,7 +20,7 @@ from rxt_mrl.evaluation import (
     token_metrics,
     write_retention,
 )
-from rxt_mrl.evaluation import play as play_module
+from rxt_mrl.evaluation import answers as play_module
 from rxt_mrl.evaluation.controls import batch_bounds, read_memories
 from rxt_mrl.model.generation import Generation
 from rxt_mrl.supervised.losses import next_token_labels, token_loss

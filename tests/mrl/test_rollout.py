@@ -9,10 +9,10 @@ from rxt_mrl.errors import UserError
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.mrl.config import EnvSpec
 from rxt_mrl.mrl.curriculum import fixed_plan
-from rxt_mrl.mrl.evaluate import number_of_dialogues
 from rxt_mrl.mrl.policy import RxTPolicy
 from rxt_mrl.mrl.replay import read_memories, replay, score, supervised_loss, write_all
 from rxt_mrl.mrl.rollout import RolloutWorker, make_setup
+from rxt_mrl.mrl.sampled_reward import number_of_dialogues
 from rxt_mrl.mrl.trajectories import concatenate
 
 SAMPLING = SamplingConfig(max_new_tokens=3)

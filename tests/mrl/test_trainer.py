@@ -7,8 +7,8 @@ from rxt_mrl.errors import UserError
 from rxt_mrl.evaluation.intervals import paired_gain
 from rxt_mrl.model import RxT
 from rxt_mrl.model.sampling import SamplingConfig
-from rxt_mrl.mrl import sampled_reward
 from rxt_mrl.mrl.config import EnvSpec
+from rxt_mrl.mrl.sampled_reward import sampled_reward
 from rxt_mrl.mrl.trainer import dialogues_of
 
 ENV = EnvSpec(use="rxt_mrl.envs.memory_retention:MemoryRetentionVectorEnv")

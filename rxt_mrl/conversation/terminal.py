@@ -1,0 +1,87 @@
+"""``rxt-mrl chat``: talk with a checkpoint in the terminal. Each message is answered from the memory alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from ..errors import UserError
+from ..model import SamplingConfig
+from ..runs import checkpoints
+from .batch import Token
+from .single import Conversation
+
+HELP = "Each message is answered from memory alone. /forget starts anew, /save FILE keeps the memory, /quit ends."
+
+
+def run_chat(
+    checkpoint: Path,
+    *,
+    memory: Path | None,
+    temperature: float,
+    seed: int,
+    console: Console,
+    read: Callable[[str], str] = input,
+) -> None:
+    """Read messages and answer them until /quit or the end of input.
+
+    Args:
+        checkpoint: a checkpoint or run directory.
+        memory: restored from this file if it is there, and saved to it at the end.
+        temperature: 0 is greedy.
+        seed: of the initial memory and of sampling.
+        console: where answers go.
+        read: asks for a message (``input``).
+
+    Raises:
+        UserError: no such checkpoint, or a memory file that does not fit it.
+    """
+    model, tokenizer = checkpoints.load(checkpoints.locate(checkpoint))
+    conversation = Conversation(
+        model, tokenizer, sampling=SamplingConfig(temperature=temperature), seed=seed, background=True
+    )
+    try:
+        if memory is not None and memory.exists():
+            conversation.restore(memory)
+            console.print(f"memory restored from {memory}, after {conversation.turns} messages", highlight=False)
+        console.print(HELP, style="dim")
+        _talk(conversation, console, read)
+        if memory is not None:
+            conversation.save(memory)
+            console.print(f"memory saved to {memory}", highlight=False)
+    finally:
+        conversation.close()
+
+
+def _talk(conversation: Conversation, console: Console, read: Callable[[str], str]) -> None:
+    while True:
+        try:
+            message = read("you: ").strip()
+        except EOFError:
+            return
+        if message == "/quit":
+            return
+        try:
+            _respond(conversation, message, console)
+        except UserError as error:  # too long a message, an unwritable file: say so and go on talking
+            console.print(str(error), style="red", highlight=False)
+
+
+def _respond(conversation: Conversation, message: str, console: Console) -> None:
+    command, _, argument = message.partition(" ")
+    if command == "/forget":
+        conversation.reset()
+        console.print("forgotten", style="dim")
+    elif command == "/save":
+        if not argument:
+            raise UserError("/save: give a file")
+        conversation.save(Path(argument))
+        console.print(f"saved to {argument}", style="dim", highlight=False)
+    elif message:
+        console.print("rxt: ", end="", style="bold")
+        for event in conversation.ask(message):
+            if isinstance(event, Token):
+                console.print(event.text, end="", highlight=False, markup=False)
+        console.print()

@@ -1,0 +1,289 @@
+"""Reading rows from files and from the Hub: ``datasets`` underneath, and every row with its number.
+
+Tables (Hub, parquet, arrow) are read by ``datasets`` as Arrow batches, streamed where the files are local, so that
+nothing is copied to a cache. JSON lines are read line by line here: the JSON reader of ``datasets`` gives up the
+whole file at one broken line and cannot say which it was.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import UserError
+from ...seeding import key
+from .rows import Record, RowError
+
+if TYPE_CHECKING:  # `datasets` takes a second to import: the readers do it when they are called
+    import pyarrow as pa
+
+BATCH = 1000
+"""Rows converted to Python at a time."""
+
+SPLIT_WORDS: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "supervised": ("supervised",),
+}
+"""Words in file and folder names that mark a split."""
+
+SUFFIXES: Mapping[str, tuple[str, ...]] = {
+    "parquet": (".parquet",),
+    "jsonl": (".jsonl", ".ndjson", ".json"),
+    "arrow": (".arrow",),
+    "babi": (".txt",),
+    "tinystories": (".txt",),
+}
+"""Which files belong to which local source."""
+
+
+# --- which files -----------------------------------------------------------------------------------------------------
+
+
+def find_files(
+    path: str | Path, source: str, split: str, *, theirs: str | None = None, config: str | None = None
+) -> list[Path]:
+    """The files of a split, sorted: a single file is ``train``; in a folder the names of files and folders tell.
+
+    Args:
+        path: a file, or a folder (Hub layout ``config/split-00000-of-00001.parquet``, ``data/split-*``, or plain
+            ``split.jsonl``).
+        source: the kind, which decides on the suffix.
+        split: ``train``, ``validation`` or ``supervised``.
+        theirs: the split's name in the data, or a file pattern relative to the folder; None: the usual words.
+        config: the sub-set (a folder's name, ``steps-8``).
+
+    Raises:
+        UserError: nothing there, no such split, or several sub-sets to choose from.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise UserError(f"data: path '{path}' does not exist")
+    if path.is_file():
+        if theirs not in (None, "train") or (split != "train" and theirs is None):
+            raise UserError(
+                f"data: '{path}' is a single file, so it has no split '{theirs or split}' "
+                f"(set holdout for a validation share, splits: {{{split}: train}} to use all of it, or name a folder)"
+            )
+        return [path]
+    if theirs and re.search(r"[*./]", theirs):
+        files = sorted(found for found in path.glob(theirs) if found.is_file())
+        if not files:
+            raise UserError(f"data: no file in '{path}' matches '{theirs}' (splits: {split})")
+        return files
+    suffixes = SUFFIXES[source]
+    files = sorted(found for found in path.rglob("*") if found.is_file() and found.suffix.lower() in suffixes)
+    # save_to_disk and the Hub keep descriptions beside the data
+    files = [found for found in files if found.name not in ("state.json", "dataset_info.json", "dataset_dict.json")]
+    if not files:
+        raise UserError(f"data: no {' or '.join(suffixes)} file in '{path}'")
+    files = _of_config(files, path, config)
+    splits = _by_split(files, path)
+    wanted = theirs or split
+    if wanted not in splits:
+        there = ", ".join(sorted(splits))
+        raise UserError(f"data: '{path}' has no split '{wanted}'; it has: {there} (map ours to theirs with splits)")
+    return splits[wanted]
+
+
+def _words(path: Path) -> list[str]:
+    return re.split(r"[^a-z0-9]+", path.as_posix().lower())
+
+
+def _split_of(relative: Path) -> str | None:
+    """The split that a file belongs to by its name or else by its folder's; None where nothing tells."""
+    for part in (Path(relative.stem), *relative.parents):
+        words = _words(part)
+        for split, names in SPLIT_WORDS.items():
+            if any(name in words for name in names):
+                return split
+        if "test" in words:
+            return "test"
+    return None
+
+
+def _by_split(files: Iterable[Path], root: Path) -> dict[str, list[Path]]:
+    found: dict[str | None, list[Path]] = {}
+    for file in files:
+        found.setdefault(_split_of(file.relative_to(root)), []).append(file)
+    unnamed = found.pop(None, [])
+    if not found:
+        return {"train": unnamed}
+    return {str(split): names for split, names in found.items()}
+
+
+def _of_config(files: list[Path], root: Path, config: str | None) -> list[Path]:
+    def subset(file: Path) -> str:
+        parts = [part for part in file.relative_to(root).parts[:-1] if part != "data" and _split_of(Path(part)) is None]
+        return "/".join(parts)
+
+    by_name: dict[str, list[Path]] = {}
+    for file in files:
+        by_name.setdefault(subset(file), []).append(file)
+    if config is not None:
+        if config not in by_name:
+            there = ", ".join(sorted(name for name in by_name if name)) or "none"
+            raise UserError(f"data: '{root}' has no config '{config}'; it has: {there}")
+        return by_name[config]
+    if len(by_name) > 1:
+        raise UserError(f"data: '{root}' has several sub-sets, set config to one of: {', '.join(sorted(by_name))}")
+    return files
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def table_records(place: str, tables: Iterable[pa.Table]) -> Iterator[Record]:
+    """Rows of Arrow tables as records; a row that is not UTF-8 or a file that breaks off becomes a bad record."""
+    import pyarrow as pa
+
+    number = 0
+    batches = iter(tables)
+    while True:
+        try:
+            table = next(batches)
+        except StopIteration:
+            return
+        except (pa.ArrowException, OSError, ValueError) as error:
+            yield Record(place, number + 1, RowError(f"the file cannot be read from here on ({_first_line(error)})"))
+            return
+        for row in _python_rows(table):
+            number += 1
+            yield Record(place, number, row)
+
+
+def _python_rows(table: pa.Table) -> Iterable[Any]:
+    try:
+        return table.to_pylist()
+    except UnicodeDecodeError:
+        return [_python_row(table.slice(index, 1)) for index in range(table.num_rows)]
+
+
+def _python_row(table: pa.Table) -> Any:
+    try:
+        return table.to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return RowError(f"not UTF-8 ({error.reason})")
+
+
+def parquet_records(files: Iterable[Path]) -> Iterator[Record]:
+    """Rows of parquet files, streamed."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in files:
+        try:
+            pq.read_schema(file)  # a truncated file has no footer: nothing of it can be read
+        except (pa.ArrowException, OSError) as error:
+            empty = file.stat().st_size == 0
+            reason = "the file is empty" if empty else f"truncated or not parquet ({_first_line(error)})"
+            yield Record(file.name, 1, RowError(reason))
+            continue
+        yield from table_records(file.name, _stream("parquet", file))
+
+
+def arrow_records(files: Iterable[Path]) -> Iterator[Record]:
+    """Rows of Arrow files (stream or file format, also a ``save_to_disk`` folder's), streamed."""
+    for file in files:
+        yield from table_records(file.name, _stream("arrow", file))
+
+
+def _stream(builder: str, file: Path) -> Iterator[pa.Table]:
+    import datasets
+
+    data = datasets.load_dataset(builder, data_files=str(file), split="train", streaming=True)
+    yield from data.with_format("arrow").iter(BATCH)
+
+
+def hub_records(
+    name: str, *, split: str, config: str | None = None, revision: str | None = None, streaming: bool = False
+) -> Iterator[Record]:
+    """Rows of a data set on the Hub (or of a local copy of its repository).
+
+    Raises:
+        UserError: no such data set, config or split, or the Hub cannot be reached.
+    """
+    import datasets
+
+    place = f"{name}/{config}" if config else name
+    try:
+        data = datasets.load_dataset(name, config, split=split, revision=revision, streaming=streaming)
+    except ConnectionError as error:
+        raise UserError(f"data: the Hub cannot be reached for '{place}' ({_first_line(error)})") from error
+    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+        raise UserError(f"data: cannot load '{place}' [{split}]: {_first_line(error)}") from error
+    yield from table_records(place, data.with_format("arrow").iter(BATCH))
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+def json_records(files: Iterable[Path]) -> Iterator[Record]:
+    """Objects of JSON-lines files by line number (blank lines are passed over), or of a JSON array by position."""
+    for file in files:
+        if file.suffix.lower() == ".json" and _starts_with_array(file):
+            yield from _array_records(file)
+            continue
+        for number, line in lines_of(file):
+            if isinstance(line, RowError):
+                yield Record(file.name, number, line, "line")
+            elif line.strip():
+                yield Record(file.name, number, _parse_json(line), "line")
+
+
+def lines_of(file: Path) -> Iterator[tuple[int, str | RowError]]:
+    """Numbered lines of a UTF-8 text file; a line that is not UTF-8 is a :class:`RowError`."""
+    try:
+        with file.open("rb") as stream:
+            for number, raw in enumerate(stream, start=1):
+                try:
+                    yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    yield number, RowError(f"not UTF-8 (byte {error.start + 1} of the line)")
+    except OSError as error:
+        raise UserError(f"data: cannot read '{file}' ({error.strerror})") from error
+
+
+def _parse_json(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        cut = ", the line breaks off" if error.pos >= len(line.rstrip()) or not line.endswith("\n") else ""
+        return RowError(f"not valid JSON at column {error.colno} ({error.msg}{cut})")
+    except RecursionError:
+        return RowError("not valid JSON (nested too deeply)")
+
+
+def _starts_with_array(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+
+
+def _array_records(file: Path) -> Iterator[Record]:
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        yield Record(file.name, 1, RowError(f"not valid JSON ({_first_line(error)}); JSON lines can be read in part"))
+        return
+    for number, row in enumerate(rows, start=1):
+        yield Record(file.name, number, row)
+
+
+# --- splits ----------------------------------------------------------------------------------------------------------
+
+
+def hold_out(records: Iterable[Record], share: float, *, validation: bool) -> Iterator[Record]:
+    """The records of the validation share, or the others; the same rows each time, whatever the order of reading."""
+    for record in records:
+        held = key("holdout", record.place, record.number) / 2**63 < share
+        if held == validation:
+            yield record
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    line = text.splitlines()[0]
+    return line if len(line) <= 200 else line[:197] + "..."

@@ -1,0 +1,302 @@
+"""Where dialogues come from: loads one entry of a recipe's ``data`` section.
+
+Built in: ``storyworld`` (generated), ``hub``, ``parquet``, ``jsonl``, ``arrow`` (data sets in the published schema),
+``babi`` and ``tinystories`` (other people's texts, made into dialogues). Any other ``source`` is a plug-in: a name of
+the entry-point group ``rxt_mrl.sources``, ``package.module:Name`` or ``file.py:Name``; it is called as
+``source(split, steps=..., episodes=..., seed=...)`` and gives dialogues, rows of the published schema, or texts.
+
+Splits are ``train``, ``validation`` and ``supervised``. What a data set calls them, ``splits`` says; a data set
+without a validation split gets one by ``holdout``. Nothing is substituted silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from ...contracts import Dialogue
+from ...errors import UserError
+from .. import tinystories
+from ..storyworld import dialogues as storyworld_dialogues
+from ..storyworld import pairs as storyworld_pairs
+from ..storyworld import plain_stories as storyworld_texts
+from . import babi
+from . import files as loading
+from .rows import (
+    LoadReport,
+    Passed,
+    Record,
+    RowError,
+    collect,
+    dialogue_from_row,
+    long_enough,
+    pairs_from_row,
+    texts_from_row,
+)
+from .settings import BUILT_IN, DataSettings, Split
+
+__all__ = ["EPISODES", "DataSettings", "LoadedDialogues", "Split", "load_dialogues", "load_pairs", "load_texts"]
+
+EPISODES = 1000
+"""Dialogues of an endless source where nothing says how many."""
+
+
+@dataclass(frozen=True)
+class LoadedDialogues:
+    """Dialogues, and what happened when they were loaded."""
+
+    dialogues: list[Dialogue]
+    report: LoadReport
+
+    def __len__(self) -> int:
+        return len(self.dialogues)
+
+
+# --- loading ---------------------------------------------------------------------------------------------------------
+
+
+def load_dialogues(
+    settings: DataSettings,
+    split: str = "train",
+    *,
+    steps: int | None = None,
+    episodes: int | None = None,
+    seed: int = 0,
+) -> LoadedDialogues:
+    """Dialogues of a split, checked, each cut to the number of follow-ups.
+
+    Args:
+        settings: the source.
+        split: ``train``, ``validation`` or ``supervised``.
+        steps: follow-ups of each dialogue; None: ``settings.steps``, or as many as each has.
+        episodes: dialogues at most (the first ones of a data set; an endless source makes so many).
+        seed: of generated dialogues.
+
+    Raises:
+        UserError: one line: nothing there, no such split, a bad row (``on_bad_row: stop``), no dialogue long enough.
+    """
+    steps = steps or settings.steps
+    limit = _least(episodes, settings.limit)
+    report = LoadReport(settings.label, _split(split))
+    records = _records(settings, _split(split), steps=steps, episodes=limit, seed=seed)
+
+    def parse(value: Any) -> list[Dialogue]:
+        return [long_enough(dialogue_from_row(value, settings.columns), steps)]
+
+    return LoadedDialogues(collect(records, parse, report, on_bad_row=settings.on_bad_row, limit=limit), report)
+
+
+def load_texts(
+    settings: DataSettings,
+    split: str = "train",
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    report: LoadReport | None = None,
+) -> list[str]:
+    """Plain texts for stage 1: stories, a text column, or else the interactions of dialogues as ``query answer``.
+
+    Args:
+        settings: the source.
+        split: as for :func:`load_dialogues`.
+        limit: texts at most.
+        seed: of generated texts.
+        report: filled with the counts, where given.
+
+    Raises:
+        UserError: see :func:`load_dialogues`.
+    """
+    limit = _least(limit, settings.limit)
+    records: Iterable[Record]
+    if settings.source == "storyworld":
+        config = settings.typed_options()
+        texts = storyworld_texts(config, limit or EPISODES, _storyworld_split(settings, _split(split)), seed)
+        records = _numbered("storyworld", texts)
+    elif settings.source == "tinystories":
+        records = _stories(settings, _split(split))
+    else:
+        records = _records(settings, _split(split), steps=None, episodes=limit, seed=seed)
+    return _collect(settings, records, lambda value: texts_from_row(value, settings.columns), split, limit, report)
+
+
+def load_pairs(
+    settings: DataSettings,
+    split: str = "train",
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    report: LoadReport | None = None,
+) -> list[tuple[str, str]]:
+    """(query, answer) pairs for stage 2: of a ``{query, answer}`` set, or every interaction of the dialogues.
+
+    ``storyworld`` and ``tinystories`` give pairs that need no memory: a story and a question about it in one query.
+    A data set that has only texts gives the first sentence of each with how it goes on.
+
+    Args:
+        settings: the source.
+        split: as for :func:`load_dialogues`.
+        limit: pairs at most.
+        seed: of generated pairs.
+        report: filled with the counts, where given.
+
+    Raises:
+        UserError: see :func:`load_dialogues`.
+    """
+    limit = _least(limit, settings.limit)
+    if settings.source == "storyworld":
+        pairs = storyworld_pairs(
+            settings.typed_options(), limit or EPISODES, _storyworld_split(settings, _split(split)), seed
+        )
+        return _collect(settings, _numbered("storyworld", pairs), lambda pair: [pair], split, limit, report)
+    if settings.source == "tinystories":
+        options = settings.typed_options()
+
+        def about(text: str) -> list[tuple[str, str]]:
+            return tinystories.story_pairs(text, options, seed=seed)
+
+        return _collect(settings, _stories(settings, _split(split)), about, split, limit, report)
+
+    def parse(value: Any) -> list[tuple[str, str]]:
+        names = settings.columns
+        only_text = isinstance(value, str) or (
+            isinstance(value, Mapping) and names.text in value and names.query not in value
+        )
+        return _continuations(texts_from_row(value, names)) if only_text else pairs_from_row(value, names)
+
+    records = _records(settings, _split(split), steps=None, episodes=limit, seed=seed)
+    return _collect(settings, records, parse, split, limit, report)
+
+
+def _continuations(texts: Sequence[str]) -> list[tuple[str, str]]:
+    pairs = [pair for text in texts if (pair := tinystories.continuation(text)) is not None]
+    if not pairs:
+        raise Passed("a text of one sentence")
+    return pairs
+
+
+def _collect(
+    settings: DataSettings, records: Iterable[Record], parse: Any, split: str, limit: int | None,
+    report: LoadReport | None,
+) -> list[Any]:  # fmt: skip
+    report = report if report is not None else LoadReport(settings.label, split)
+    report.source, report.split = settings.label, split
+    return collect(records, parse, report, on_bad_row=settings.on_bad_row, limit=limit)
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def _records(
+    settings: DataSettings, split: Split, *, steps: int | None, episodes: int | None, seed: int
+) -> Iterator[Record]:
+    """What a source holds, one record each; rows are not checked yet."""
+    if settings.source == "storyworld":
+        config = settings.typed_options(**({"steps": steps} if steps else {}))
+        made = storyworld_dialogues(config, episodes or EPISODES, _storyworld_split(settings, split), seed)
+        yield from _numbered("storyworld", made)
+    elif settings.source == "babi":
+        options = settings.typed_options()
+        files = babi.of_tasks(_files(settings, split), options.tasks)
+        yield from babi.dialogue_records(_held(settings, split, babi.story_records(files)), options, steps=steps)
+    elif settings.source == "tinystories":
+        options = settings.typed_options()
+        yield from tinystories.dialogue_records(_stories(settings, split), options, steps=steps, seed=seed)
+    elif settings.source in BUILT_IN:
+        yield from _held(settings, split, _rows(settings, split))
+    else:
+        yield from _plugged(settings, split, steps=steps, episodes=episodes, seed=seed)
+
+
+def _rows(settings: DataSettings, split: Split) -> Iterator[Record]:
+    """Rows of a data set on the Hub or in local files."""
+    if settings.source == "hub" or not settings.path:
+        ours = _ours(settings, split)
+        theirs = settings.splits.get(ours, ours)
+        return loading.hub_records(
+            str(settings.name), split=theirs, config=settings.config, revision=settings.revision,
+            streaming=settings.streaming,
+        )  # fmt: skip
+    readers = {"parquet": loading.parquet_records, "arrow": loading.arrow_records, "jsonl": loading.json_records}
+    return readers[settings.source](_files(settings, split))
+
+
+def _files(settings: DataSettings, split: Split) -> list[Path]:
+    """The files of a split."""
+    ours = _ours(settings, split)
+    path, theirs = str(settings.path), settings.splits.get(ours)
+    return loading.find_files(path, settings.source, ours, theirs=theirs, config=settings.config)
+
+
+def _stories(settings: DataSettings, split: Split) -> Iterator[Record]:
+    """Plain stories: of text files, or of the text column of a Hub data set."""
+    if settings.path:
+        yield from _held(settings, split, tinystories.story_records(_files(settings, split)))
+        return
+    for record in _held(settings, split, _rows(settings, split)):
+        value = record.value
+        if not isinstance(value, RowError):
+            try:
+                value = texts_from_row(value, settings.columns)[0]
+            except RowError as error:
+                value = error
+        yield Record(record.place, record.number, value, record.unit)
+
+
+def _ours(settings: DataSettings, split: Split) -> Split:
+    """The split to read: with a holdout, validation is a part of train."""
+    return "train" if settings.holdout and split == "validation" else split
+
+
+def _held(settings: DataSettings, split: Split, records: Iterator[Record]) -> Iterator[Record]:
+    if not settings.holdout or split == "supervised":
+        return records
+    return loading.hold_out(records, settings.holdout, validation=split == "validation")
+
+
+def _plugged(
+    settings: DataSettings, split: Split, *, steps: int | None, episodes: int | None, seed: int
+) -> Iterator[Record]:
+    """What a plug-in gives; an exception in it is an error that names it and how far it came."""
+    from ...plugins import load, location
+
+    source = load("source", settings.source, **settings.options)
+    theirs = settings.splits.get(split, split)
+    number = 0
+    try:
+        for value in source(theirs, steps=steps, episodes=episodes, seed=seed):
+            number += 1
+            yield Record(settings.source, number, value, "item")
+    except UserError:
+        raise
+    except Exception as error:  # whatever a user's source does
+        message = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"data: source {settings.source!r} ({location(source)}) failed at item {number + 1}: "
+            f"{type(error).__name__}: {message}"
+        ) from error
+
+
+def _storyworld_split(settings: DataSettings, split: Split) -> Any:
+    """The generator has no separate supervised split: it makes as much of train as is asked for."""
+    theirs = settings.splits.get(split) or ("train" if split == "supervised" else split)
+    if theirs not in ("train", "validation", "test"):
+        raise UserError(f"data: storyworld has no split '{theirs}'; it has: train, validation, test")
+    return theirs
+
+
+def _numbered(place: str, values: Iterable[Any]) -> Iterator[Record]:
+    for number, value in enumerate(values, start=1):
+        yield Record(place, number, value)
+
+
+def _split(split: str) -> Split:
+    if split not in get_args(Split):
+        raise UserError(f"data: unknown split '{split}'; allowed: {', '.join(get_args(Split))}")
+    return split  # type: ignore[return-value]
+
+
+def _least(*numbers: int | None) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return min(known) if known else None

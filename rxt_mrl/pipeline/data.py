@@ -1,0 +1,172 @@
+"""The data of a run: what each stage trains on and what the evaluation holds out, encoded with the run's tokenizer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Sequence
+
+from .. import plugins
+from ..contracts import Dialogue, Stage
+from ..dialogues.batching import DialogueTensors, encode_dialogues
+from ..dialogues.sources import load_dialogues, load_pairs, load_texts
+from ..dialogues.tokenizer import DialogueTokenizer
+from ..errors import UserError
+from ..mrl.rollout import make_setup
+from ..runs.checkpoints import load_tokenizer
+from ..scoring import WeightedReward
+from ..seeding import key
+from ..supervised.config import STAGE_SETTINGS, StageName
+from .recipe import Recipe
+
+MAX_TEXTS = 20_000
+"""Texts of stage 1 and held-out dialogues, at most."""
+
+VALIDATION_EPISODES = 128
+"""Dialogues that a promotion rule looks at."""
+
+
+class RunData:
+    """Loads what a recipe names, and keeps what is loaded.
+
+    Args:
+        recipe: the run's recipe.
+        tokenizer: the run's, where it has one already; None: see :meth:`make_tokenizer`.
+    """
+
+    def __init__(self, recipe: Recipe, tokenizer: DialogueTokenizer | None = None) -> None:
+        self.recipe = recipe
+        self.tokenizer = tokenizer or self.make_tokenizer()
+        self._stages: dict[int, DialogueTensors] = {}
+        self._at_steps: dict[tuple[int, int, str], DialogueTensors] = {}
+        self._supervised: dict[StageName, DialogueTensors | list[str]] = {}
+
+    def check(self, *, complete: Collection[str] = ()) -> None:
+        """Load the plug-ins and the data of every stage, so that nothing is missing or too long in mid-run.
+
+        Args:
+            complete: supervised stages that a resumed run does not need any more.
+
+        Raises:
+            UserError: for the first thing that does not fit.
+        """
+        plugins.find("env", self.recipe.env.use)
+        for reward in (self.recipe.reward, self.recipe.evaluation.reward):
+            if reward is not None:
+                WeightedReward(reward)
+        for stage in self.recipe.curriculum:
+            self._check_stage(stage)
+        for name in STAGE_SETTINGS:
+            settings = getattr(self.recipe.supervised, name)
+            if name not in complete and settings is not None and settings.updates != 0:
+                self.supervised(name)
+        _ = self.held_out
+
+    def _check_stage(self, stage: Stage) -> None:
+        """Make the stage's environment with its reward, as the rollouts will."""
+        recipe = self.recipe
+        dialogues = self.held_out if recipe.control == "supervised" else self.mrl(stage)
+        make_setup(
+            recipe.env,
+            dialogues=dialogues,
+            tokenizer=self.tokenizer,
+            reward=stage.reward or recipe.reward,
+            sampling=recipe.rollout.sampling,
+            steps=min(stage.steps, dialogues.steps),
+            strategy=stage.strategy,
+            teacher_forcing=stage.teacher_forcing,
+        ).make(1)
+
+    def make_tokenizer(self) -> DialogueTokenizer:
+        """The tokenizer: of the checkpoint that the run starts from, of a folder, or trained on the recipe's data."""
+        recipe = self.recipe
+        folder = recipe.model.init_from or recipe.tokenizer.path
+        if folder is not None:
+            return load_tokenizer(folder)
+        dialogues = self.dialogues("train", self.most_steps, recipe.tokenizer.dialogues)
+        texts = [text for dialogue in dialogues for turn in dialogue.turns for text in (turn.query, turn.answer)]
+        if recipe.data.text is not None:
+            texts += load_texts(recipe.source(recipe.data.text), "train", limit=recipe.tokenizer.dialogues)
+        return DialogueTokenizer.train(texts, recipe.tokenizer.vocab_size)
+
+    @property
+    def most_steps(self) -> int:
+        """The most follow-ups that any stage trains on."""
+        aware = self.recipe.supervised.memory_aware
+        return max([1, *([aware.max_steps] if aware else []), *(stage.steps for stage in self.recipe.curriculum)])
+
+    def dialogues(
+        self, split: str, steps: int, episodes: int, *, source: str | None = None, part: str = ""
+    ) -> list[Dialogue]:
+        """Dialogues of a split with at least ``steps`` follow-ups; ``part`` keys what an endless source generates.
+
+        Raises:
+            UserError: when the source has none, or too short ones.
+        """
+        seed = key(self.recipe.seed, "data", part) % 2**31 if part else self.recipe.seed
+        loaded = load_dialogues(self.recipe.source(source), split, steps=steps, episodes=episodes, seed=seed)
+        if not loaded.dialogues:
+            raise UserError(f"data.sources.{source or self.recipe.data.default}: no dialogues in split {split!r}")
+        return loaded.dialogues
+
+    def encode(self, dialogues: Sequence[Dialogue], steps: int, *, source: str | None = None) -> DialogueTensors:
+        """Encode dialogues under the recipe's token limits."""
+        limits = self.recipe.limits
+        return encode_dialogues(
+            dialogues,
+            self.tokenizer,
+            max_query=limits.query,
+            max_answer=limits.answer,
+            strategy=self.recipe.source(source).strategy,
+            steps=steps,
+            on_long=limits.on_long,
+        )
+
+    def supervised(self, name: StageName) -> DialogueTensors | list[str]:
+        """What a supervised stage trains on: texts (stage 1 with a ``data.text`` source) or dialogues."""
+        if name not in self._supervised:
+            self._supervised[name] = self._load_supervised(name)
+        return self._supervised[name]
+
+    def _load_supervised(self, name: StageName) -> DialogueTensors | list[str]:
+        recipe = self.recipe
+        if name == "joint" and recipe.data.text is not None:
+            return load_texts(recipe.source(recipe.data.text), "train", limit=MAX_TEXTS)
+        if name == "interaction" and recipe.data.pairs is not None:
+            pairs = load_pairs(recipe.source(recipe.data.pairs), "train", limit=recipe.data.supervised_dialogues)
+            return self.encode([Dialogue(*pair, interactions=()) for pair in pairs], 0)
+        aware = recipe.supervised.memory_aware
+        steps = aware.max_steps if aware else self.most_steps
+        return self.at_steps(steps, recipe.data.supervised_dialogues)
+
+    def at_steps(self, steps: int, episodes: int, *, part: str = "") -> DialogueTensors:
+        """Training dialogues of the default source with ``steps`` follow-ups."""
+        wanted = (steps, episodes, part)
+        if wanted not in self._at_steps:  # most stages share it, and encoding takes seconds
+            self._at_steps[wanted] = self.encode(self.dialogues("train", steps, episodes, part=part), steps)
+        return self._at_steps[wanted]
+
+    def mrl(self, stage: Stage) -> DialogueTensors:
+        """Training dialogues of a curriculum stage."""
+        number = self.recipe.curriculum.index(stage)
+        if number not in self._stages:
+            count, part = self.recipe.data.mrl_dialogues, f"mrl {stage.steps}"
+            dialogues = self.dialogues("train", stage.steps, count, source=stage.data, part=part)
+            self._stages[number] = self.encode(dialogues, stage.steps, source=stage.data)
+        return self._stages[number]
+
+    def validation(self, stage: Stage) -> DialogueTensors:
+        """Held-out dialogues for the promotion rule of a curriculum stage."""
+        dialogues = self.dialogues("validation", stage.steps, VALIDATION_EPISODES, source=stage.data, part="promotion")
+        return self.encode(dialogues, stage.steps, source=stage.data)
+
+    @functools.cached_property
+    def held_out(self) -> DialogueTensors:
+        """Held-out dialogues for the evaluation: the same ones for every stage and for every seed of training."""
+        evaluation = self.recipe.evaluation
+        steps = evaluation.steps or self.most_steps
+        loaded = load_dialogues(
+            self.recipe.source(), "validation", steps=steps, episodes=evaluation.episodes or MAX_TEXTS, seed=0
+        )
+        if not loaded.dialogues:
+            raise UserError(f"data.sources.{self.recipe.data.default}: no dialogues in split 'validation'")
+        return self.encode(loaded.dialogues, steps)

@@ -1,0 +1,81 @@
+"""``rxt-mrl recipe check``: load everything that a recipe names, and print what the run would do."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from ..dialogues.batching import DialogueTensors
+from ..dialogues.statistics import Limits, describe
+from ..supervised.batches import batches_per_epoch
+from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageSettings
+from .data import RunData
+from .recipe import Recipe
+
+
+def check_recipe(recipe: Recipe, console: Console) -> Table:
+    """Check a recipe against its data and plug-ins, and print the plan.
+
+    Every source is loaded and encoded, so a missing data set, a bad row, too short dialogues or too long texts are
+    found here. Tokens are what a stage encodes or decodes, padding left out.
+
+    Raises:
+        UserError: for the first thing that does not fit.
+    """
+    data = RunData(recipe)
+    data.check()
+    table = Table(title=f"{recipe.name}: what the run does", title_justify="left")
+    for heading in ("stage", "data", "dialogues", "follow-ups"):
+        table.add_column(heading)
+    for heading in ("updates", "tokens"):
+        table.add_column(heading, justify="right")
+    for name in STAGE_SETTINGS:
+        settings: StageSettings | None = getattr(recipe.supervised, name)
+        if settings is None or settings.updates == 0:
+            continue
+        rows = data.supervised(name)
+        updates = _updates(settings, len(rows))
+        source = {"joint": recipe.data.text, "interaction": recipe.data.pairs}.get(name) or recipe.data.default
+        steps = settings.max_steps if isinstance(settings, MemoryAwareSettings) else None
+        cells = (name, source, str(len(rows)), "-" if steps is None else str(steps), str(updates))
+        if isinstance(rows, DialogueTensors):
+            per_row = (
+                _tokens(rows, steps)
+                if name in ("memory_attention", "memory_aware")
+                else _tokens(rows) / (1 + rows.steps)
+            )
+            tokens = f"{updates * settings.batch_size * settings.accumulate * per_row:,.0f}"
+        else:
+            tokens = "-"
+        table.add_row(*cells, tokens)
+    for number, stage in enumerate(recipe.curriculum):
+        rows = data.mrl(stage)
+        per_update = _tokens(rows, stage.steps) * recipe.rollout.episodes
+        table.add_row(
+            f"mrl {number + 1} ({recipe.control})" if recipe.control != "none" else f"mrl {number + 1}",
+            stage.data or recipe.data.default,
+            str(len(rows)),
+            f"{stage.steps} {stage.strategy}",
+            f"{stage.updates}" if stage.promotion.rule == "fixed" else f"at most {stage.updates}",
+            f"{stage.updates * per_update:,.0f}",
+        )
+    console.print(table)
+    held_out = data.dialogues("validation", data.held_out.steps, len(data.held_out))
+    limits = Limits(query=recipe.limits.query, answer=recipe.limits.answer)
+    console.print(describe(held_out, data.tokenizer, limits).table())
+    parameters = "" if recipe.model.init_from else f", model {recipe.model.preset}"
+    console.print(f"{recipe.name} is fine: {len(recipe.curriculum)} MRL stages{parameters}", highlight=False)
+    return table
+
+
+def _updates(settings: StageSettings, rows: int) -> int:
+    if settings.updates is not None:
+        return settings.updates
+    assert settings.epochs is not None
+    return max(1, round(settings.epochs * batches_per_epoch(rows, settings.batch_size) / settings.accumulate))
+
+
+def _tokens(rows: DialogueTensors, steps: int | None = None) -> float:
+    """Mean tokens of a dialogue, its first interaction and ``steps`` follow-ups."""
+    turns = 1 + (rows.steps if steps is None else steps)
+    return float((rows.query_mask[:, :turns].sum() + rows.answer_mask[:, :turns].sum()) / len(rows))

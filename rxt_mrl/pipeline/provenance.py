@@ -1,0 +1,76 @@
+"""Where a run comes from: the resolved recipe, the versions that ran it and the state of the source."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import UserError
+from .recipe import Recipe
+
+PACKAGES = ("rxt-mrl", "torch", "transformers", "trl", "gymnasium", "ray", "datasets", "tokenizers", "numpy")
+
+FREE_TO_CHANGE = frozenset({"threads", "device", "rollout.workers", "rollout.timeout", "rollout.restarts"})
+"""Keys that may differ when a run is resumed: they change how it runs, not what it computes."""
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write the resolved recipe, with versions and git state."""
+    content = {"recipe": recipe.model_dump(mode="json"), "made_by": {**versions(), "git": git_state()}}
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def stored_recipe(path: Path) -> dict[str, Any]:
+    """The recipe of a run directory, as plain values."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"]
+
+
+def check_same_recipe(recipe: Recipe, path: Path) -> None:
+    """Refuse to go on with a run under another recipe.
+
+    Raises:
+        UserError: names the first key that differs.
+    """
+    before, now = _flat(stored_recipe(path)), _flat(recipe.model_dump(mode="json"))
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name) and name not in FREE_TO_CHANGE:
+            raise UserError(
+                f"--resume: the run was started with {name} = {before.get(name)!r}, now it is {now.get(name)!r}"
+            )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that matter."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def git_state() -> str | None:
+    """Commit of the checkout that the code runs from, with ``+changes`` where files differ; None outside of one."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return commit + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {name: leaf for key, child in value.items() for name, leaf in _flat(child, f"{prefix}{key}.").items()}
+    if isinstance(value, list):
+        return {
+            name: leaf for i, child in enumerate(value) for name, leaf in _flat(child, f"{prefix}{i}.").items()
+        } or {prefix.removesuffix("."): []}
+    return {prefix.removesuffix("."): value}

@@ -1,0 +1,264 @@
+"""From a recipe to a model that remembers: supervised stages, MRL or its control, an evaluation after each.
+
+Data, tokenizer and settings are loaded and checked before anything is written; from then on each stage starts from
+the checkpoint of the one before, so that an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from ..contracts import Stage
+from ..errors import UserError
+from ..evaluation.plots import plot_retention, plot_stages
+from ..evaluation.report import retention_table, write_retention
+from ..model import RxT
+from ..mrl.trainer import train_mrl
+from ..runs import RunDir, checkpoints, write_json
+from ..seeding import key
+from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageName
+from ..supervised.stages import last_checkpoint, run_stage
+from . import provenance
+from .data import RunData
+from .measure import Measuring, effect_lines
+from .recipe import Recipe
+
+
+def train(
+    recipe: Recipe, *, out: Path | None = None, resume: bool = False, overwrite: bool = False, console: Console
+) -> Path:
+    """Run a recipe, or go on with it.
+
+    Args:
+        recipe: what to run.
+        out: the run directory; None: ``runs/<name>-seed<seed>-<time>``.
+        resume: go on with the run in ``out``.
+        overwrite: replace the run in ``out``.
+        console: for progress, the table and where everything lies.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        UserError: for data, plug-ins or directories that do not fit, in one line.
+        KeyboardInterrupt: after Ctrl-C, with everything kept that ``resume`` needs.
+    """
+    stages = [getattr(recipe.supervised, name) for name in STAGE_SETTINGS]
+    if not recipe.curriculum and not any(stage is not None and stage.updates != 0 for stage in stages):
+        raise UserError("the recipe trains nothing: give a supervised stage or a curriculum")
+    if resume and out is None:
+        raise UserError("--resume: give the run directory with --out")
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other")
+    if out is None:
+        out = Path("runs") / f"{recipe.name}-seed{recipe.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    if resume:
+        run = RunDir.resume(out)
+        provenance.check_same_recipe(recipe, run.recipe_path)
+    else:
+        RunDir.check_free(out, overwrite=overwrite)
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    folder = out / "checkpoints" / "tokenizer"
+    data = RunData(recipe, checkpoints.load_tokenizer(folder) if resume and folder.is_dir() else None)
+    data.check(complete=run.progress if resume else ())
+    model = _initial_model(recipe, data)  # before anything is written: it may not fit
+    if not resume:
+        run = RunDir.create(out, overwrite=overwrite)
+        provenance.write_recipe(recipe, run.recipe_path)
+    data.tokenizer.save(folder)
+    try:
+        _Pipeline(recipe, data, run, model, console).run()
+    except KeyboardInterrupt:
+        console.print(f"interrupted; go on with: rxt-mrl train {run.recipe_path} --out {out} --resume", soft_wrap=True)
+        raise
+    finally:
+        run.close()
+    return out
+
+
+class _Pipeline:
+    """One run under way: the model walks from stage to stage."""
+
+    def __init__(self, recipe: Recipe, data: RunData, run: RunDir, model: RxT, console: Console) -> None:
+        self.recipe, self.data, self.run_dir, self.console = recipe, data, run, console
+        self.started = time.monotonic()
+        self.tokenizer = data.tokenizer
+        self.model, self.device = model, model.device
+        self.measuring = Measuring(data)
+        self.results: dict[str, dict[str, Any]] = dict(run.progress)
+
+    def run(self) -> None:
+        """All stages that are not complete yet, then the report."""
+        for name in STAGE_SETTINGS:
+            self._stage(name, lambda name=name: self._supervised(name))
+        if self.recipe.curriculum:
+            self._stage("mrl", self._mrl)
+        self._report()
+
+    # --- stages ---
+
+    def _stage(self, name: str, train: Any) -> None:
+        """Load a complete stage, or train it, save it, measure it and mark it as complete."""
+        if name in self.results:
+            self.model = checkpoints.load(self.run_dir.path / "checkpoints" / name)[0].to(self.device)
+            return
+        trained = self.run_dir.path / "checkpoints" / name / "trained.json"
+        if trained.is_file():  # interrupted while it was measured
+            note = json.loads(trained.read_text(encoding="utf-8"))
+            self.model = checkpoints.load(trained.parent)[0].to(self.device)
+        else:
+            note = train()
+            if note is None:
+                return
+            checkpoints.save(self.run_dir.checkpoint_dir(name), self.model, self.tokenizer)
+            write_json(trained, note)
+        note["retention"] = self.measuring.retention(self.model, whole=name in ("memory_aware", "mrl"))
+        if "sampled_reward" in note:  # beside recall and score in retention.json
+            note["retention"]["sampled_reward"] = note["sampled_reward"]
+        self.results[name] = note
+        self.run_dir.complete(name, note)
+        self._report_stage(name, note)
+
+    def _supervised(self, name: StageName) -> dict[str, Any] | None:
+        settings = getattr(self.recipe.supervised, name)
+        if settings is None or settings.updates == 0:
+            return None
+        rows = self.data.supervised(name)
+        resume_from = last_checkpoint(self.run_dir, name)
+        self.run_dir.rewind(name, 0 if resume_from is None else int(resume_from.name.rpartition("-")[2]))
+        trained = run_stage(
+            name, self.model, self.tokenizer, rows, settings, self.run_dir, self.recipe.seed, resume_from
+        )
+        return {"seconds": trained["seconds"], "updates": trained["updates"]}
+
+    def _mrl(self) -> dict[str, Any]:
+        recipe, stages = self.recipe, self.recipe.curriculum
+        embedding = self._reward_embedding()
+        before = self.measuring.before(self.run_dir, self.model, embedding)
+        started = time.monotonic()
+        if recipe.control == "supervised":
+            updates = self._supervised_control(stages[-1])
+        else:
+            algorithm = recipe.algorithm
+            if recipe.control == "frozen_memory":
+                algorithm = algorithm.model_copy(update={"freeze_memory": True})
+            trained = train_mrl(
+                self.model,
+                self.tokenizer,
+                self.data.mrl,
+                stages,
+                run=self.run_dir,
+                reward=recipe.reward,
+                env=recipe.env,
+                algorithm=algorithm,
+                rollout=recipe.rollout,
+                validation=self.data.validation,
+                embedding=embedding,
+                seed=recipe.seed,
+                resume=True,
+            )
+            updates = sum(trained.updates)
+        seconds = time.monotonic() - started
+        gain = self.measuring.gain(self.model, embedding, before)
+        return {"seconds": seconds, "updates": updates, "control": recipe.control, "sampled_reward": gain}
+
+    def _supervised_control(self, last: Stage) -> float:
+        """The control that spends MRL's time on supervised training at the steps of the last curriculum stage."""
+        aware = self.recipe.supervised.memory_aware or MemoryAwareSettings(updates=1)
+        settings = aware.model_copy(
+            update={
+                "steps": last.steps,
+                "steps_from": (),
+                "updates": 1_000_000,
+                "epochs": None,
+                "max_seconds": self.recipe.control_seconds,
+                "optimizer": aware.optimizer.model_copy(
+                    update={"learning_rate": aware.optimizer.learning_rate * self.recipe.control_rate}
+                ),
+            }
+        )
+        rows = self.data.at_steps(last.steps, self.recipe.data.supervised_dialogues, part="control")
+        seed = key(self.recipe.seed, "control") % 2**31
+        return run_stage("memory_aware", self.model, self.tokenizer, rows, settings, None, seed)["updates"]
+
+    def _reward_embedding(self) -> torch.Tensor:
+        """The frozen embedding of rewards: the model's own before MRL, whatever becomes of it in training."""
+        return self.model.embedding.weight.detach().clone().cpu()
+
+    # --- reports ---
+
+    def _report_stage(self, name: str, note: dict[str, Any]) -> None:
+        retention = note["retention"]
+        recall = retention["recall"]
+        self.console.print(
+            f"[bold]{name}[/bold]: {note['updates']:.0f} updates in {note['seconds']:.0f} s, "
+            f"recall {'-' if recall is None else f'{100 * recall:.1f} %'} at {retention['steps']} steps, "
+            f"PPL {retention['ppl']:.2f}",
+            highlight=False,
+        )
+
+    def _report(self) -> None:
+        results = {name: note["retention"] for name, note in self.results.items()}
+        report = write_retention(self.run_dir, results)
+        last = list(results.values())[-1]
+        pictures = []
+        if last["recall"] is not None:  # the data says which facts are asked
+            pictures.append(plot_stages(results, self.run_dir.evaluation_dir / "stages.png"))
+            pictures.append(plot_retention(last, self.run_dir.evaluation_dir / "retention.png"))
+        self.console.print(retention_table(results))
+        lines = effect_lines(self.results)
+        lines += [f"run        {self.run_dir.path}", f"report     {report}"]
+        lines += [f"picture    {path}" for path in pictures]
+        lines += [
+            f"model      {checkpoints.locate(self.run_dir.path)}",
+            f"metrics    {self.run_dir.path / 'metrics.jsonl'}",
+            f"           tensorboard --logdir {self.run_dir.path / 'tensorboard'}",
+            f"rollouts   {self.run_dir.path / 'rollouts'}",
+            f"talk to it rxt-mrl chat {self.run_dir.path}",
+            f"time       {time.monotonic() - self.started:.0f} s",
+        ]
+        for line in lines:
+            self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _initial_model(recipe: Recipe, data: RunData) -> RxT:
+    """What a run starts from: the recipe's model with fresh weights, or a checkpoint's.
+
+    Raises:
+        UserError: a device that is not there, a checkpoint that cannot be used, a model for shorter texts.
+    """
+    device = _device(recipe.device)
+    if recipe.model.init_from is None:
+        torch.manual_seed(key(recipe.seed, "weights"))
+        return RxT(recipe.model.config(data.tokenizer.vocab_size)).to(device)
+    model = checkpoints.load(recipe.model.init_from)[0]
+    if recipe.tokens > model.config.max_tokens:
+        raise UserError(
+            f"limits.query + limits.answer = {recipe.tokens} tokens exceed the {model.config.max_tokens} of "
+            f"model.init_from = {recipe.model.init_from}"
+        )
+    return model.to(device)
+
+
+def _device(name: str) -> torch.device:
+    """The device of a recipe.
+
+    Raises:
+        UserError: when torch does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device = {name!r}: torch cannot use it ({str(error).splitlines()[0]})") from error
+    return device

@@ -1,0 +1,18 @@
+"""Plug-ins: from a name, a dotted path or a file to the object it names."""
+
+from __future__ import annotations
+
+from .lookup import GROUPS, Kind, build, describe, find, load, location, names, recipe_file, source_file
+
+__all__ = [
+    "GROUPS",
+    "Kind",
+    "build",
+    "describe",
+    "find",
+    "load",
+    "location",
+    "names",
+    "recipe_file",
+    "source_file",
+]

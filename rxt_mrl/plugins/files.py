@@ -1,0 +1,110 @@
+"""Plug-ins in a file of the user's: ``path/to/file.py:Name``.
+
+The file becomes a module with a name made from its resolved path, so that two files called ``reward.py`` do not
+meet, and it is registered to be pickled by value, so that its rewards work on Ray workers that cannot import it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import traceback
+import types
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+_DIGEST = "__plugin_digest__"
+
+
+def split_file_spec(spec: str) -> tuple[Path, str | None] | None:
+    """``path/file.py:Name`` -> (path, name); ``path/file.py`` -> (path, None); None when it names no Python file."""
+    if spec.endswith(".py"):
+        return Path(spec), None
+    path, colon, name = spec.rpartition(":")
+    if colon and path.endswith(".py"):
+        return Path(path), name
+    return None
+
+
+def load_file(path: Path, name: str | None) -> Any:
+    """The object ``name`` of a Python file; without a name, the only one it declares with ``@reward``.
+
+    Raises:
+        UserError: when the file is missing or fails when run, or has no such object.
+    """
+    module = load_module(path)
+    public = [key for key, value in vars(module).items() if _is_own(module, key, value)]
+    if name is None:
+        declared = [key for key in public if hasattr(vars(module)[key], "reward_name")]
+        candidates = declared or public
+        if len(candidates) != 1:
+            offered = ", ".join(candidates) or "nothing"
+            raise UserError(f"{path}: say which one, {path}:Name; the file defines {offered}")
+        name = candidates[0]
+    if not hasattr(module, name):
+        raise UserError(f"{path} has no {name!r}; it defines {', '.join(public) or 'nothing'}")
+    return getattr(module, name)
+
+
+def load_module(path: Path) -> types.ModuleType:
+    """Run a Python file as a module, once for each content of it, and have it pickled by value.
+
+    Raises:
+        UserError: when there is no such file, or running it fails; the line names the file's line.
+    """
+    if not path.is_file():
+        raise UserError(f"no file {str(path)!r}; expected path/file.py:Name")
+    resolved = path.resolve()
+    try:
+        content = resolved.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    module_name = module_name_of(resolved)
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    known = sys.modules.get(module_name)
+    if known is not None and getattr(known, _DIGEST, None) == digest:
+        return known
+    module = types.ModuleType(module_name)
+    module.__file__ = str(resolved)
+    vars(module)[_DIGEST] = digest
+    sys.modules[module_name] = module  # before running it: dataclasses and pickling look their module up
+    try:
+        exec(compile(content, str(resolved), "exec"), vars(module))
+        _pickle_by_value(module)
+    except BaseException as error:
+        if known is None:
+            del sys.modules[module_name]
+        else:
+            sys.modules[module_name] = known
+        if not isinstance(error, Exception):
+            raise
+        where = _line_in(resolved, error)
+        message = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise UserError(f"{path}{where} cannot be loaded: {message}") from error
+    return module
+
+
+def module_name_of(resolved: Path) -> str:
+    """A module name that no other file has."""
+    stem = re.sub(r"\W", "_", resolved.stem)
+    return f"rxt_mrl_plugin_{stem}_{hashlib.blake2b(str(resolved).encode(), digest_size=6).hexdigest()}"
+
+
+def _pickle_by_value(module: types.ModuleType) -> None:
+    import ray.cloudpickle  # a second to import, so only for those who plug in files
+
+    ray.cloudpickle.register_pickle_by_value(module)
+
+
+def _is_own(module: types.ModuleType, key: str, value: Any) -> bool:
+    return not key.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__
+
+
+def _line_in(file: Path, error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f":{error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return f":{lines[-1]}" if lines else ""

@@ -1,0 +1,253 @@
+"""Find what users plug in: rewards, environments, curricula, dialogue sources.
+
+A plug-in is named in one of three ways, the same for ours and for theirs:
+
+- a name that an installed package declares as an entry point of the group ``rxt_mrl.rewards``, ``rxt_mrl.envs``,
+  ``rxt_mrl.curricula`` or ``rxt_mrl.sources``;
+- a dotted path, ``package.module:Name``;
+- a file, ``path/to/file.py:Name``. Such a module is sent to Ray workers by value, so the file need not exist there.
+
+A curriculum is a YAML file: its entry point names the module that holds ``<name>.yaml``, and a path is taken as a file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.resources
+import inspect
+import types
+from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ..errors import UserError
+from .files import load_file, split_file_spec
+
+Kind = Literal["reward", "env", "curriculum", "source"]
+
+GROUPS: dict[str, str] = {
+    "reward": "rxt_mrl.rewards",
+    "env": "rxt_mrl.envs",
+    "curriculum": "rxt_mrl.curricula",
+    "source": "rxt_mrl.sources",
+}
+
+
+def names(kind: Kind) -> list[str]:
+    """Names that installed packages offer for a kind of plug-in, sorted."""
+    return sorted(_entries(kind))
+
+
+def describe(kind: Kind) -> dict[str, str]:
+    """For each name, the first line of its documentation (for a curriculum: of its leading comment)."""
+    return {name: _summary(kind, name) for name in names(kind)}
+
+
+def load(kind: Kind, spec: Any, **options: Any) -> Any:
+    """Find a plug-in and make it ready to use.
+
+    Args:
+        kind: what it is.
+        spec: a name, ``package.module:Name``, ``file.py:Name``, or a callable itself (in a notebook).
+        options: arguments of its constructor; for a function, keyword arguments that it is given at each call.
+
+    Returns:
+        An instance for a class, the function itself for a function, a path for a curriculum.
+        A reward is checked (see `scoring.check_signature`) and, if it is written in TRL's convention, adapted.
+
+    Raises:
+        UserError: for an unknown name, a file that cannot be loaded, options that do not fit, a wrong signature.
+    """
+    if kind == "curriculum":
+        if options:
+            raise UserError(f"a curriculum takes no options, got {sorted(options)}")
+        return recipe_file(str(spec))
+    target = spec if callable(spec) else find(kind, spec)
+    label = _label(spec, target)
+    if kind == "reward":
+        from ..scoring import as_reward  # scoring loads its terms through this module
+
+        return as_reward(target, label, options)
+    return build(target, label, options)
+
+
+def find(kind: Kind, spec: str) -> Any:
+    """The class, function or object that ``spec`` names, as it stands in its module.
+
+    Raises:
+        UserError: when there is none; the line lists what is allowed.
+    """
+    if not isinstance(spec, str) or not spec.strip():
+        raise UserError(f"a {kind} is named by a string, got {spec!r}")
+    entries = _entries(kind)
+    name = spec.replace("-", "_")
+    for known, entry in entries.items():
+        if name == known.replace("-", "_"):
+            return _load_entry(kind, entry)
+    file = split_file_spec(spec)
+    if file is not None:
+        return load_file(*file)
+    if ":" in spec:
+        module_name, _, attribute = spec.partition(":")
+        return _load_dotted(kind, spec, module_name, attribute)
+    raise UserError(_unknown(kind, spec, sorted(entries)))
+
+
+def build(target: Any, label: str, options: dict[str, Any]) -> Any:
+    """Construct a class with its options, bind the options of a function, leave an object alone.
+
+    Raises:
+        UserError: when the options do not fit or the constructor fails on them.
+    """
+    if options and not inspect.isclass(target) and not inspect.isroutine(target):
+        raise UserError(f"{label} is already an object and takes no options, got {sorted(options)}")
+    if inspect.isclass(target) or options:
+        _check_options(target, label, options)
+    if inspect.isclass(target):
+        try:
+            return target(**options)
+        except UserError as error:
+            raise UserError(f"{label}: {error}") from error
+        except (TypeError, ValueError) as error:
+            message = str(error).replace("\n", " ")
+            raise UserError(f"{label}: cannot be made with options {options}: {message}") from error
+    if not options:
+        return target
+    return functools.partial(target, **options)
+
+
+def recipe_file(spec: str) -> Path:
+    """The YAML file of a curriculum, by name or by path.
+
+    Raises:
+        UserError: when there is neither such a name nor such a file.
+    """
+    path = Path(spec)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        if not path.is_file():
+            raise UserError(f"no curriculum file {spec!r}; known names: {', '.join(names('curriculum')) or 'none'}")
+        return path
+    entries = _entries("curriculum")
+    for known, entry in entries.items():
+        if spec.replace("-", "_") == known.replace("-", "_"):
+            file = Path(str(importlib.resources.files(entry.module).joinpath(f"{known}.yaml")))
+            if not file.is_file():
+                raise UserError(f"curriculum {known!r}: the package {entry.module} has no {known}.yaml")
+            return file
+    raise UserError(_unknown("curriculum", spec, sorted(entries)))
+
+
+def location(target: Any) -> str:
+    """Where a plug-in is written, ``file:line`` (of a class: of its ``__call__``); empty when Python does not know."""
+    code = _code(target)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
+
+
+def source_file(target: Any) -> str:
+    """The file that a plug-in is written in; empty when Python does not know."""
+    code = _code(target)
+    return code.co_filename if code else ""
+
+
+def _code(target: Any) -> types.CodeType | None:
+    """What runs when the plug-in is called. The code object knows its file even on a worker that cannot import it."""
+    found = _underlying(target)
+    if inspect.isclass(found):
+        found = getattr(found, "__call__", None)  # noqa: B004 - the function itself is wanted
+    return getattr(inspect.unwrap(found), "__code__", None) if callable(found) else None
+
+
+def _underlying(target: Any) -> Any:
+    """The function or class that a reader of a traceback would look for."""
+    while True:
+        if isinstance(target, functools.partial):
+            target = target.func
+        elif hasattr(target, "plugin_target"):  # an adapter of ours around a user's function
+            target = target.plugin_target
+        else:
+            break
+    return target if inspect.isroutine(target) or inspect.isclass(target) else type(target)
+
+
+def _label(spec: Any, target: Any) -> str:
+    if isinstance(spec, str):
+        return spec
+    return str(getattr(target, "reward_name", None) or getattr(target, "__name__", type(target).__name__))
+
+
+def _entries(kind: Kind) -> dict[str, EntryPoint]:
+    if kind not in GROUPS:
+        raise UserError(f"unknown kind of plug-in {kind!r}; allowed: {', '.join(get_args(Kind))}")
+    # Not importlib.metadata.entry_points(): of two metadata folders of one package, as an old build leaves them in a
+    # checkout, it reads only the first.
+    found: dict[str, EntryPoint] = {}
+    for distribution in distributions():
+        for entry in distribution.entry_points.select(group=GROUPS[kind]):
+            found.setdefault(entry.name, entry)
+    return found
+
+
+def _load_entry(kind: Kind, entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except Exception as error:  # whatever a user's module does when imported
+        raise UserError(f"{kind} {entry.name!r} ({entry.value}) cannot be loaded: {_line(error)}") from error
+
+
+def _load_dotted(kind: Kind, spec: str, module_name: str, attribute: str) -> Any:
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever a user's module does when imported
+        raise UserError(f"{kind} {spec!r}: module {module_name!r} cannot be imported: {_line(error)}") from error
+    try:
+        return functools.reduce(getattr, attribute.split("."), module)
+    except AttributeError:
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise UserError(f"{kind} {spec!r}: {module_name} has no {attribute!r}{_close(attribute, public)}") from None
+
+
+def _check_options(target: Any, label: str, options: dict[str, Any]) -> None:
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):  # a builtin without a signature: its constructor will judge
+        return
+    takes = [p for p in parameters.values() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if inspect.isroutine(target):  # the first parameter is the context
+        takes = takes[1:]
+    allowed = [p.name for p in takes]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for name in options:
+            if name not in allowed:
+                listing = ", ".join(allowed) or "none"
+                raise UserError(f"{label}: unknown option {name!r}{_close(name, allowed)}; allowed: {listing}")
+    if inspect.isclass(target):
+        missing = [p.name for p in takes if p.default is p.empty and p.name not in options]
+        if missing:
+            raise UserError(f"{label}: needs option(s) {', '.join(missing)}")
+
+
+def _summary(kind: Kind, name: str) -> str:
+    try:
+        if kind == "curriculum":
+            first = recipe_file(name).read_text(encoding="utf-8").partition("\n")[0]
+            return first.lstrip("# ").strip() if first.startswith("#") else ""
+        return (inspect.getdoc(find(kind, name)) or "").partition("\n")[0]
+    except (UserError, OSError) as error:
+        return f"cannot be loaded: {error}"
+
+
+def _unknown(kind: str, spec: str, known: list[str]) -> str:
+    return f"unknown {kind} {spec!r}{_close(spec, known)}; allowed: {', '.join(known) or 'none installed'}, " + (
+        "or a YAML file" if kind == "curriculum" else "a dotted path pkg.mod:Name, or path/file.py:Name"
+    )
+
+
+def _close(name: str, known: list[str]) -> str:
+    match = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".replace("\n", " ")

@@ -1,0 +1,69 @@
+"""A checkpoint is a folder with a model (safetensors + config) and the tokenizer that it was trained with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..dialogues.tokenizer import DialogueTokenizer
+from ..errors import UserError
+from ..model import RxT
+from .directory import RunDir
+
+
+def save(folder: Path, model: RxT, tokenizer: DialogueTokenizer) -> None:
+    """Write model and tokenizer."""
+    tokenizer.save(folder)
+    model.save_pretrained(folder)
+
+
+def load(folder: Path) -> tuple[RxT, DialogueTokenizer]:
+    """Read model and tokenizer, on the CPU.
+
+    Raises:
+        UserError: when ``folder`` is not a checkpoint, or model and tokenizer do not belong together.
+    """
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder}: not a checkpoint of ours (no {name}); `rxt-mrl convert` reads published ones")
+    tokenizer = load_tokenizer(folder)
+    model = RxT.from_pretrained(str(folder))
+    if model.config.vocab_size != tokenizer.vocab_size:
+        raise UserError(
+            f"{folder}: the model has {model.config.vocab_size} tokens and the tokenizer {tokenizer.vocab_size}"
+        )
+    return model.eval(), tokenizer
+
+
+def load_tokenizer(folder: Path) -> DialogueTokenizer:
+    """Read the tokenizer of a checkpoint or of a folder of its own.
+
+    Raises:
+        UserError: when there is none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such directory")
+    return DialogueTokenizer.load(folder)
+
+
+def locate(target: Path) -> Path:
+    """The checkpoint that a user means: a checkpoint folder, or the last complete stage of a run directory.
+
+    Raises:
+        UserError: when there is neither.
+    """
+    if not target.is_dir():
+        raise UserError(f"{target}: no such directory")
+    if not RunDir.holds_run(target):
+        return target
+    stages = [stage for stage in RunDir(target).progress if (target / "checkpoints" / stage / "config.json").is_file()]
+    if not stages:
+        raise UserError(f"{target}: the run has no complete stage yet")
+    return target / "checkpoints" / stages[-1]
+
+
+def run_of(target: Path) -> Path | None:
+    """The run directory that ``target`` is or lies in (as ``checkpoints/<stage>``); None where there is none."""
+    for folder in (target, *target.resolve().parents[:2]):
+        if RunDir.holds_run(folder):
+            return folder
+    return None

@@ -1,0 +1,7 @@
+"""Scoring: the weighted sum of rewards, checked values, adapters to TRL, and what a reward cannot tell apart."""
+
+from __future__ import annotations
+
+from .weighted import RewardError, RewardResult, WeightedReward, as_reward, check_signature, evaluate
+
+__all__ = ["RewardError", "RewardResult", "WeightedReward", "as_reward", "check_signature", "evaluate"]

@@ -1,0 +1,152 @@
+"""Token rows with their text, and an ad-hoc word codec in the template of the dialogues.
+
+With the codec a reward is tried on strings, without a model or a trained tokenizer: decoding returns exactly the text
+that was encoded, whatever its spaces and punctuation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from .seeding import numpy_generator
+
+BOS, EOS, QUERY, ANSWER = 2, 3, 5, 6
+"""The ids of the dialogue template (RXT 1.13); 0-6 are special."""
+
+_PIECE = re.compile(r"\s*(?:\w+|[^\w\s])|\s+$")
+_EMBED_DIM = 64
+
+
+class TokenText:
+    """A batch of texts: token ids with mask and, decoded only when asked for, strings.
+
+    Args:
+        ids: long ``(episodes, tokens)``.
+        mask: bool ``(episodes, tokens)``, True for tokens, template specials included.
+        special_ids: ids that belong to the template ([BOS], [Q], [A], [EOS], ...).
+        decode: turns the content ids of one row into a string.
+    """
+
+    def __init__(
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        special_ids: Sequence[int],
+        decode: Callable[[list[int]], str],
+    ) -> None:
+        if ids.dim() != 2 or ids.shape != mask.shape:
+            raise ValueError(
+                f"ids and mask must both be (episodes, tokens), got {tuple(ids.shape)}, {tuple(mask.shape)}"
+            )
+        self.ids = ids
+        self.mask = mask.bool()
+        self._special_ids = torch.as_tensor(list(special_ids), dtype=torch.long)
+        self._decode = decode
+
+    def __len__(self) -> int:
+        return self.ids.shape[0]
+
+    @cached_property
+    def content_mask(self) -> torch.Tensor:
+        """bool ``(episodes, tokens)``: the mask without template specials."""
+        return self.mask & ~torch.isin(self.ids, self._special_ids)
+
+    @cached_property
+    def text(self) -> list[str]:
+        """The decoded content of every row, specials left out."""
+        return [self._decode(row[keep].tolist()) for row, keep in zip(self.ids, self.content_mask, strict=True)]
+
+    def select(self, rows: Sequence[int]) -> TokenText:
+        """The same batch, restricted to some rows."""
+        index = torch.as_tensor(list(rows), dtype=torch.long)
+        return TokenText(self.ids[index], self.mask[index], self._special_ids.tolist(), self._decode)
+
+
+class TextCodec(Protocol):
+    """What ``RewardContext.from_text`` needs of a tokenizer; ``DialogueTokenizer`` has it."""
+
+    @property
+    def special_ids(self) -> Sequence[int]:
+        """Ids that belong to the template."""
+        ...
+
+    def encode_query(self, text: str) -> list[int]:
+        """``[BOS][Q] query [A]``."""
+        ...
+
+    def encode_answer(self, text: str) -> list[int]:
+        """``answer [EOS]``."""
+        ...
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of content ids."""
+        ...
+
+
+class WordCodec:
+    """Words and punctuation marks as tokens, each with the spaces before it; ids are given as words appear.
+
+    A space is put before the text (and taken away when decoding), so that a word is the same token at the start of
+    a text as within it, as with the byte-level tokenizer of the dialogues.
+    """
+
+    def __init__(self) -> None:
+        self._words: list[str] = [f"[{index}]" for index in range(7)]
+        self._ids: dict[str, int] = {}
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Ids 0-6: the template's."""
+        return tuple(range(7))
+
+    def encode_text(self, text: str) -> list[int]:
+        """The ids of a text; empty for an empty text."""
+        if not text:
+            return []
+        return [self._id(piece) for piece in _PIECE.findall(" " + text)]
+
+    def encode_query(self, text: str) -> list[int]:
+        """``[BOS][Q] query [A]``."""
+        return [BOS, QUERY, *self.encode_text(text), ANSWER]
+
+    def encode_answer(self, text: str) -> list[int]:
+        """``answer [EOS]``."""
+        return [*self.encode_text(text), EOS]
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of ids that this codec gave."""
+        return "".join(self._words[index] for index in ids if index > 6)[1:]
+
+    def embedding(self) -> torch.Tensor:
+        """One fixed random unit vector per word so far, ``(vocab, 64)``; case and spaces make no difference."""
+        vectors = np.stack([_vector(word.strip().lower()) for word in self._words])
+        return torch.from_numpy(vectors)
+
+    def _id(self, piece: str) -> int:
+        if piece not in self._ids:
+            self._ids[piece] = len(self._words)
+            self._words.append(piece)
+        return self._ids[piece]
+
+
+def pad(rows: Sequence[Sequence[int]], codec: TextCodec) -> TokenText:
+    """Right-pad rows of ids to a :class:`TokenText`."""
+    width = max((len(row) for row in rows), default=0)
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    mask = torch.zeros(len(rows), width, dtype=torch.bool)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = torch.as_tensor(row, dtype=torch.long)
+        mask[index, : len(row)] = True
+    return TokenText(ids, mask, codec.special_ids, codec.decode)
+
+
+@cache
+def _vector(word: str) -> np.ndarray:
+    vector = numpy_generator("word", word).standard_normal(_EMBED_DIM, dtype=np.float32)
+    return vector / np.linalg.norm(vector)
