@@ -122,12 +122,13 @@ def test_unknown_recipes_are_refused_with_the_known_ones() -> None:
 def test_extends_changes_key_by_key_and_replaces_lists(tiny: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
-        f"extends: {tiny}\nname: mine\nalgorithm: {{optimiser: {{lr: 0.5}}}}\ncurriculum: [{{steps: 1, updates: 1}}]\n"
+        f"extends: {tiny}\nname: mine\nalgorithm: {{optimizer: {{learning_rate: 0.5}}}}\n"
+        "curriculum: [{steps: 1, updates: 1}]\n"
     )
     again = tmp_path / "again.yaml"
     again.write_text("extends: mine.yaml\nseed: 7\n")
     recipe = load_recipe(str(again))
-    assert (recipe.name, recipe.seed, recipe.algorithm.optimiser.lr) == ("mine", 7, 0.5)
+    assert (recipe.name, recipe.seed, recipe.algorithm.optimizer.learning_rate) == ("mine", 7, 0.5)
     assert recipe.algorithm.epochs == load_recipe(str(tiny)).algorithm.epochs
     assert [stage.steps for stage in recipe.curriculum] == [1]
 

@@ -79,8 +79,8 @@ def shape_advantages(advantages: Tensor, valid: Tensor, settings: AdvantageSetti
     ``batch`` normalisation is ``(A - mean) / (std + 1e-8)`` with the unbiased standard deviation, as published.
     """
     shaped = advantages
-    if settings.normalise != "none":
-        by_step = settings.normalise == "step"
+    if settings.normalize != "none":
+        by_step = settings.normalize == "step"
         shaped = _standardise(advantages, valid, dim=0 if by_step else None)
     if settings.clip is not None:
         shaped = shaped.clamp(-settings.clip, settings.clip)

@@ -63,7 +63,7 @@ class AdvantageSettings(Settings):
     gamma: float = Field(default=0.99, ge=0, le=1)
     """Discount from one interaction to the next."""
     lam: float = Field(default=0.95, ge=0, le=1)
-    normalise: Literal["batch", "step", "none"] = "batch"
+    normalize: Literal["batch", "step", "none"] = "batch"
     """Subtract the mean and divide by the standard deviation of the batch, of each step, or not."""
     clip: float | None = Field(default=10.0, gt=0)
     negative_scale: float = Field(default=1.0, ge=0)
@@ -74,7 +74,7 @@ class CriticSettings(Settings):
     """The memory-aware critic (unused with ``rloo``)."""
 
     hidden: int = Field(default=64, ge=1)
-    lr: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     epochs: int = Field(default=8, ge=1)
     warmup: int = Field(default=10, ge=0)
@@ -82,12 +82,12 @@ class CriticSettings(Settings):
     max_grad_norm: float = Field(default=1.0, gt=0)
 
 
-class OptimiserSettings(Settings):
+class OptimizerSettings(Settings):
     """AdamW of the policy."""
 
-    lr: float = Field(default=3e-4, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
     lr_scale: Mapping[Component, float] = Field(default_factory=dict)
-    """Multiplies ``lr`` for a component (default 1 for each)."""
+    """Multiplies ``learning_rate`` for a component (default 1 for each)."""
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -98,16 +98,16 @@ class OptimiserSettings(Settings):
 
 
 class AlgorithmSettings(Settings):
-    """Memory reinforcement learning: objective, advantages, critic, optimiser, and how an update goes."""
+    """Memory reinforcement learning: objective, advantages, critic, optimizer, and how an update goes."""
 
     objective: ObjectiveSettings = ObjectiveSettings()
     advantage: AdvantageSettings = AdvantageSettings()
     critic: CriticSettings = CriticSettings()
-    optimiser: OptimiserSettings = OptimiserSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
     epochs: int = Field(default=2, ge=1)
     """Passes over the episodes of an update."""
     minibatches: int = Field(default=2, ge=1)
-    """Optimiser steps per pass; a minibatch holds whole episodes."""
+    """Optimizer steps per pass; a minibatch holds whole episodes."""
     truncate_scan: int | None = Field(default=None, ge=1)
     """Cut the gradient through the memory every so many writes; None: it flows through all of them."""
     freeze_memory: bool = False

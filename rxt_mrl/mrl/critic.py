@@ -91,7 +91,7 @@ def featurise(model: RxT, batch: Trajectories, memories: Tensor, gamma: float) -
 
 
 class CriticTrainer:
-    """The critic with its optimiser.
+    """The critic with its optimizer.
 
     Args:
         dim: embedding size of the model.
@@ -105,8 +105,8 @@ class CriticTrainer:
             torch.manual_seed(seeding.key(seed, "critic"))
             self.critic = MemoryCritic(dim, settings.hidden).to(device)
         self.settings = settings
-        self.optimiser = torch.optim.AdamW(
-            self.critic.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+        self.optimizer = torch.optim.AdamW(
+            self.critic.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
 
     @torch.no_grad()
@@ -133,10 +133,10 @@ class CriticTrainer:
             for chunk in chunks:
                 part = features.select(chunk)
                 loss = ((self.critic(part) - flat[chunk]) / part.horizon).pow(2).mean()
-                self.optimiser.zero_grad(set_to_none=True)
+                self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_norm_(self.critic.parameters(), self.settings.max_grad_norm, error_if_nonfinite=True)
-                self.optimiser.step()
+                self.optimizer.step()
                 losses.append(loss.item() * len(chunk))
             total = sum(losses) / max(len(rows), 1)
         return total

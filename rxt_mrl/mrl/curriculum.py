@@ -14,7 +14,7 @@ from rxt_mrl.contracts import Promotion, Stage
 from rxt_mrl.model import RxT
 from rxt_mrl.model.components import freeze_to, parameter_groups, trained_components
 
-from .config import AlgorithmSettings, OptimiserSettings, RolloutSettings
+from .config import AlgorithmSettings, OptimizerSettings, RolloutSettings
 from .rollout import Shard
 
 _WRITING = ("embedding", "encoder", "memory_attention")
@@ -83,34 +83,34 @@ def promoted(rule: Promotion, reward: float, counters: Counters) -> bool:
 # --- what learns -----------------------------------------------------------------------------------------------------
 
 
-def policy_optimiser(model: RxT, settings: OptimiserSettings) -> torch.optim.AdamW:
+def policy_optimizer(model: RxT, settings: OptimizerSettings) -> torch.optim.AdamW:
     """One AdamW for the whole training, a group per component: stages change its rates and keep its state."""
     parts = {
         component: [p for name in names for p in model.component_parameters(name)]
         for component, names in _PARTS.items()
     }
-    groups = parameter_groups(parts, learning_rate=settings.lr, weight_decay=settings.weight_decay)
+    groups = parameter_groups(parts, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
     for group in groups:
         group["decays"] = group["params"][0].dim() >= 2
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=True)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
-def set_rates(optimiser: torch.optim.AdamW, algorithm: AlgorithmSettings, stage: Stage, update: int) -> None:
+def set_rates(optimizer: torch.optim.AdamW, algorithm: AlgorithmSettings, stage: Stage, update: int) -> None:
     """Freeze, unfreeze and set the learning rates for one update of a stage."""
-    settings = algorithm.optimiser
+    settings = algorithm.optimizer
     trained = trained_components(stage.unfreeze, update)
     if algorithm.freeze_memory:
         trained = dict.fromkeys(_PARTS, 1.0) if trained is None else dict(trained)
         trained = {name: scale for name, scale in trained.items() if name not in _WRITING}
-    freeze_to(optimiser.param_groups, trained)
-    base = settings.lr * rate(settings, update, stage.updates)
-    for group in optimiser.param_groups:
+    freeze_to(optimizer.param_groups, trained)
+    base = settings.learning_rate * rate(settings, update, stage.updates)
+    for group in optimizer.param_groups:
         group["lr"] = base * group["scale"] * settings.lr_scale.get(group["component"], 1.0)
         group["weight_decay"] = settings.weight_decay if group["decays"] else 0.0
         group["betas"] = settings.betas
 
 
-def rate(settings: OptimiserSettings, update: int, updates: int) -> float:
+def rate(settings: OptimizerSettings, update: int, updates: int) -> float:
     """The learning rate of an update as a share of the highest: linear warm-up, flat, linear decay."""
     warm = min(1.0, (update + 1) / (settings.warmup + 1))
     tail = settings.decay * updates

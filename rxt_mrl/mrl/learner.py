@@ -1,6 +1,6 @@
 """One update: advantages of the episodes, then some epochs of the objective over minibatches of whole episodes.
 
-Departs from the published trainer (RXT 3.6): one optimiser step per minibatch of whole episodes with gradient through
+Departs from the published trainer (RXT 3.6): one optimizer step per minibatch of whole episodes with gradient through
 all their writes (published: one per step, memory detached), every collected episode is used, the epochs end when the
 policy has moved far enough, and negative advantages may be scaled down.
 """
@@ -37,16 +37,16 @@ class Learner:
 
     Args:
         model: the policy, changed in place; updates run in eval mode (no dropout).
-        optimiser: of the policy; rates are set by the caller.
+        optimizer: of the policy; rates are set by the caller.
         critic: needed by the ``gae`` advantage.
         sampling: how the answers were drawn.
     """
 
     def __init__(
-        self, model: RxT, optimiser: torch.optim.AdamW, critic: CriticTrainer | None, sampling: SamplingConfig
+        self, model: RxT, optimizer: torch.optim.AdamW, critic: CriticTrainer | None, sampling: SamplingConfig
     ) -> None:
         self.model = model
-        self.optimiser = optimiser
+        self.optimizer = optimizer
         self.critic = critic
         self.sampling = sampling
 
@@ -74,7 +74,7 @@ class Learner:
             Metrics.
 
         Raises:
-            NotFiniteError: before the optimiser step that would have used such a value.
+            NotFiniteError: before the optimizer step that would have used such a value.
         """
         started = time.perf_counter()
         check_finite({"rewards": batch.rewards, "behaviour log_probs": batch.log_probs, "start memory": batch.start})
@@ -142,7 +142,7 @@ class Learner:
     ) -> dict[str, float]:
         trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         if not trained:
-            return {"optimiser_steps": 0.0}
+            return {"optimizer_steps": 0.0}
         collected: list[dict[str, float]] = []
         first_ratio = 0.0
         stopped = False
@@ -168,7 +168,7 @@ class Learner:
         return means | {
             "log_ratio_before": first_ratio,
             "approx_kl_last": moved,
-            "optimiser_steps": float(len(collected)),
+            "optimizer_steps": float(len(collected)),
             "stopped_by_kl": float(stopped),
         }
 
@@ -212,15 +212,15 @@ class Learner:
     ) -> float:
         if not bool(loss.isfinite()):
             check_finite({"memory": seen.memories, "log_probs": seen.log_probs, "loss": loss})
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_([p for _, p in trained], settings.optimiser.max_grad_norm)
+        norm = nn.utils.clip_grad_norm_([p for _, p in trained], settings.optimizer.max_grad_norm)
         try:
             check_gradients(norm, trained)
         except Exception:
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             raise
-        self.optimiser.step()
+        self.optimizer.step()
         return norm.item()
 
 

@@ -1,4 +1,4 @@
-"""The one state of a training: weights, optimisers, random state, place in curriculum and data. Saved and resumed.
+"""The one state of a training: weights, optimizers, random state, place in curriculum and data. Saved and resumed.
 
 A run that was interrupted and resumed gives the same weights, bit for bit, as one that was not: what is drawn is
 keyed by (seed, stage, update), so the counters are the position in the data, and torch's own random state is kept for
@@ -33,8 +33,8 @@ class TrainerState:
 
     Attributes:
         model: the policy.
-        optimiser: of the policy.
-        critic: with its optimiser; None without one.
+        optimizer: of the policy.
+        critic: with its optimizer; None without one.
         counters: stage, update, ...
         embedding: the frozen embedding that rewards see, ``(vocab, dim)``.
         reference: weights of the model at the start of the stage, for the KL penalty; None without.
@@ -42,7 +42,7 @@ class TrainerState:
     """
 
     model: RxT
-    optimiser: torch.optim.AdamW
+    optimizer: torch.optim.AdamW
     critic: CriticTrainer | None
     counters: Counters
     embedding: Tensor
@@ -58,9 +58,9 @@ class TrainerState:
         content = {
             "version": _VERSION,
             "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "critic": None if self.critic is None else self.critic.critic.state_dict(),
-            "critic_optimiser": None if self.critic is None else self.critic.optimiser.state_dict(),
+            "critic_optimizer": None if self.critic is None else self.critic.optimizer.state_dict(),
             "counters": self.counters.as_dict(),
             "embedding": self.embedding,
             "reference": self.reference,
@@ -92,10 +92,10 @@ class TrainerState:
             if before != value:
                 raise UserError(f"{path} is of another training: {name} was {before!r} and is now {value!r}")
         self.model.load_state_dict(content["model"])
-        self.optimiser.load_state_dict(content["optimiser"])
+        self.optimizer.load_state_dict(content["optimizer"])
         if self.critic is not None and content["critic"] is not None:
             self.critic.critic.load_state_dict(content["critic"])
-            self.critic.optimiser.load_state_dict(content["critic_optimiser"])
+            self.critic.optimizer.load_state_dict(content["critic_optimizer"])
         self.counters = Counters(**content["counters"])
         self.embedding = content["embedding"].to(self.embedding.device)
         self.reference = content["reference"]

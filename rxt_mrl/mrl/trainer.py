@@ -23,7 +23,7 @@ from rxt_mrl.model import RxT
 
 from .config import AlgorithmSettings, EnvSpec, RolloutSettings, check, for_stage
 from .critic import CriticTrainer
-from .curriculum import Counters, plan, policy_optimiser, promoted, set_rates
+from .curriculum import Counters, plan, policy_optimizer, promoted, set_rates
 from .guards import NotFiniteError, dump, interrupts_wait
 from .journal import Journal
 from .learner import Learner
@@ -90,7 +90,7 @@ def train_mrl(
             stage in ``checkpoints/<name>-<number>/``, rollouts in ``rollouts/<name>-<number>.jsonl``.
         reward: what answers are scored by; a stage may override it. None: the environment's default.
         env: the environment; None: memory retention.
-        algorithm: objective, advantages, critic, optimiser; a stage may override it.
+        algorithm: objective, advantages, critic, optimizer; a stage may override it.
         rollout: episodes, sampling, workers.
         validation: dialogues for promotion rules; needed when a stage has one.
         embedding: frozen token embedding for rewards; None: the model's own at the start.
@@ -158,7 +158,7 @@ class Trainer:
         frozen = model.embedding.weight if embedding is None else embedding
         self.state = TrainerState(
             model,
-            policy_optimiser(model, algorithm.optimiser),
+            policy_optimizer(model, algorithm.optimizer),
             critic,
             Counters(),
             frozen.detach().clone().cpu(),
@@ -224,7 +224,7 @@ class Trainer:
         stage, settings, setup = self.stages[index], self.algorithms[index], self.setups[index]
         label = f"{self.name}-{index + 1}"
         journal = Journal(self.run_dir.rollout_path(label), self.tokenizer, self.rollout.log, position=counters.journal)
-        learner = Learner(self.model, self.state.optimiser, self.state.critic, self.rollout.sampling)
+        learner = Learner(self.model, self.state.optimizer, self.state.critic, self.rollout.sampling)
         reference = self._reference(settings)
         pool.configure(setup)
         task = bars.add_task(f"{label}: {stage.steps} steps", total=stage.updates, completed=counters.update, note="")
@@ -264,7 +264,7 @@ class Trainer:
     def _update(self, learner: Learner, batch: Trajectories, reference: RxT | None) -> dict[str, float]:
         counters = self.state.counters
         stage, settings = self.stages[counters.stage], self.algorithms[counters.stage]
-        set_rates(self.state.optimiser, settings, stage, counters.update)
+        set_rates(self.state.optimizer, settings, stage, counters.update)
         warming = settings.advantage.kind == "gae" and counters.total < settings.critic.warmup
         try:
             metrics = learner.update(
@@ -278,7 +278,7 @@ class Trainer:
         except NotFiniteError as error:
             path = self.run_dir.path / "not_finite" / f"{self.name}-{counters.stage + 1}-update-{counters.update}.pt"
             raise dump(path, batch, error, {"stage": counters.stage, "update": counters.update}) from None
-        rates = {group["component"]: group["lr"] for group in self.state.optimiser.param_groups}
+        rates = {group["component"]: group["lr"] for group in self.state.optimizer.param_groups}
         return metrics | {f"lr/{component}": value for component, value in rates.items()}
 
     # --- parts ---------------------------------------------------------------------------------------------------

@@ -40,12 +40,12 @@ class StageSettings(Settings):
     """What all supervised stages share.
 
     Attributes:
-        updates: optimiser updates; or give ``epochs``, passes over the data. 0 skips the stage.
+        updates: optimizer updates; or give ``epochs``, passes over the data. 0 skips the stage.
         max_seconds: ends the stage after this much wall-clock time, also if updates are left. The schedule then
             follows whichever of the two is nearer to its end, so that the decay is not cut off.
         batch_size: rows (dialogues or texts) of one forward pass.
         accumulate: forward passes per update.
-        precision: of the forward pass; weights and optimiser state stay float32.
+        precision: of the forward pass; weights and optimizer state stay float32.
         length_window: sort this many batches' worth of rows by length before cutting them into batches, so that
             little is spent on padding; 0 keeps the shuffled order. The order of the batches stays shuffled.
         router_weight: weight of the router loss of a mixture of experts.

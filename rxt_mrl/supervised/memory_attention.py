@@ -7,7 +7,7 @@ The encoder is frozen, only memory attention learns.
 Departures: the target's new part is the encoder's output (published code: the network's own output, which is no
 target at all); its old part is detached; encoded tokens are averaged to the number of slots, so that texts need not
 be exactly as long as the memory; gradients may run through the whole scan; padding neither enters the memory nor
-the target; one optimiser step per batch of dialogues, not per interaction.
+the target; one optimizer step per batch of dialogues, not per interaction.
 """
 
 from __future__ import annotations

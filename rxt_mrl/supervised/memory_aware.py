@@ -5,7 +5,7 @@ updates, one decoder call over (dialogues x answers). Interaction t is answered 
 interactions before it were written with their reference answers.
 
 Departures from RXT 3.4: gradients run through the whole scan, so that a write is credited for every later answer
-that it helped (published: it learns from the next answer alone; ``truncate: 1`` gives that); one optimiser step per
+that it helped (published: it learns from the next answer alone; ``truncate: 1`` gives that); one optimizer step per
 batch of dialogues; the loss counts answer tokens only, [EOS] included.
 """
 

@@ -1,6 +1,6 @@
 """``transformers.Trainer`` for our stages: our batches, our learning rates, a guard against NaN, little overhead.
 
-What the Trainer gives: mixed precision, gradient accumulation, data-parallel training, checkpoints with optimiser and
+What the Trainer gives: mixed precision, gradient accumulation, data-parallel training, checkpoints with optimizer and
 random state, callbacks. What is ours: batches keyed by (seed, number), parameter groups by component, schedules that
 may follow a time budget, sums that are logged as means over tokens, and :class:`NonFiniteError`.
 """
@@ -80,7 +80,7 @@ class StageTrainer(Trainer):
         loader = DataLoader(self._data, batch_sampler=self._sampler, collate_fn=whole)
         return self.accelerator.prepare(loader)
 
-    # --- optimiser ---
+    # --- optimizer ---
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with a group per component; frozen components keep their group."""

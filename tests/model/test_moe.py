@@ -83,11 +83,11 @@ def test_switch_loss_balances_a_router():
     moe, x = make(experts=4, top_k=1), torch.randn(256, 8) + 1.0
     moe.router.weight.data[0] += 0.3  # everything prefers expert 0
     before = moe(x)[1].load.max()
-    optimiser = torch.optim.Adam(moe.router.parameters(), lr=0.03)
+    optimizer = torch.optim.Adam(moe.router.parameters(), lr=0.03)
     for _ in range(60):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         moe(x)[1].loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert before > 0.6
     assert moe(x)[1].load.max() < 0.45
 

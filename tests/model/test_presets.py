@@ -115,13 +115,13 @@ def test_an_encoder_pretrains_alone():
     ids = torch.arange(12).repeat(4, 1)
     mask = torch.ones_like(ids, dtype=torch.bool)
     hidden = ids.masked_fill(torch.rand(4, 12) < 0.3, 19)
-    optimiser = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=0.01)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=0.01)
     losses = []
     for _ in range(20):
         loss = nn.functional.cross_entropy(head(encoder(hidden, mask)[-1]).flatten(0, 1), ids.flatten())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.2 * losses[0]
 
@@ -132,13 +132,13 @@ def test_a_decoder_pretrains_alone_on_a_frozen_memory():
     decoder = Decoder(config)
     memory = 1e-3 * torch.randn(config.num_layers, 1, config.slots, config.embed_dim)
     ids = torch.arange(12).repeat(4, 1)
-    optimiser = torch.optim.Adam(decoder.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=0.01)
     losses = []
     for _ in range(20):
         logits = decoder(ids, memory).logits[:, :-1]
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.2 * losses[0]

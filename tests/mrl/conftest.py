@@ -106,7 +106,7 @@ def new_run(tmp_path):
     return lambda name: Run(tmp_path / name)
 
 
-QUICK = {"critic": {"warmup": 1, "epochs": 2}, "optimiser": {"lr": 3e-3}}
+QUICK = {"critic": {"warmup": 1, "epochs": 2}, "optimizer": {"learning_rate": 3e-3}}
 
 
 @pytest.fixture

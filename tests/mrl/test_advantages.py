@@ -64,7 +64,7 @@ def test_leave_one_out_leaves_unknown_rewards_out():
 def test_normalised_advantages_have_mean_zero_and_deviation_one(kind):
     advantages = torch.randn(64, 3) * torch.tensor([1.0, 5.0, 9.0]) + 4
     valid = torch.rand(64, 3) > 0.2
-    shaped = shape_advantages(advantages, valid, AdvantageSettings(normalise=kind, clip=None))
+    shaped = shape_advantages(advantages, valid, AdvantageSettings(normalize=kind, clip=None))
     assert shaped[~valid].abs().sum() == 0
     groups = [shaped[valid]] if kind == "batch" else [shaped[:, t][valid[:, t]] for t in range(3)]
     for group in groups:
@@ -74,7 +74,7 @@ def test_normalised_advantages_have_mean_zero_and_deviation_one(kind):
 
 def test_negative_advantages_are_scaled_after_normalising():
     valid = torch.ones(1, 2, dtype=torch.bool)
-    settings = AdvantageSettings(normalise="none", negative_scale=0.3)
+    settings = AdvantageSettings(normalize="none", negative_scale=0.3)
     torch.testing.assert_close(
         shape_advantages(torch.tensor([[-2.0, 2.0]]), valid, settings), torch.tensor([[-0.6, 2.0]])
     )

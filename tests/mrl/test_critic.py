@@ -12,7 +12,7 @@ def test_the_critic_learns_what_only_the_memory_tells():
     told = torch.rand(256, generator=generator).round()
     slots[:, 2, 0] = 4 * told - 2
     features = Features(slots, torch.randn(256, 16, generator=generator), torch.ones(256))
-    trainer = CriticTrainer(16, CriticSettings(lr=5e-3, epochs=12), seed=0, device=torch.device("cpu"))
+    trainer = CriticTrainer(16, CriticSettings(learning_rate=5e-3, epochs=12), seed=0, device=torch.device("cpu"))
     targets, valid = told.view(64, 4), torch.ones(64, 4, dtype=torch.bool)
     for number in range(4):
         trainer.fit(features, targets, valid, (0, number))

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from rxt_mrl.contracts import Promotion, Stage, Unfreeze
-from rxt_mrl.mrl.config import AlgorithmSettings, OptimiserSettings, RolloutSettings
-from rxt_mrl.mrl.curriculum import Counters, plan, policy_optimiser, promoted, rate, set_rates
+from rxt_mrl.mrl.config import AlgorithmSettings, OptimizerSettings, RolloutSettings
+from rxt_mrl.mrl.curriculum import Counters, plan, policy_optimizer, promoted, rate, set_rates
 
 
 def episodes_of(shards, what):
@@ -39,8 +39,8 @@ def test_the_share_of_carried_memories_is_what_the_stage_says():
 
 
 def test_rates_follow_schedule_components_and_unfreezing(model):
-    settings = AlgorithmSettings(optimiser={"lr": 1.0, "lr_scale": {"decoder": 0.5}})
-    optimiser = policy_optimiser(model, settings.optimiser)
+    settings = AlgorithmSettings(optimizer={"learning_rate": 1.0, "lr_scale": {"decoder": 0.5}})
+    optimizer = policy_optimizer(model, settings.optimizer)
     stage = Stage(
         steps=3,
         updates=10,
@@ -51,10 +51,10 @@ def test_rates_follow_schedule_components_and_unfreezing(model):
     )
 
     def rates(update, algorithm=settings, stage=stage):
-        set_rates(optimiser, algorithm, stage, update)
-        for group in optimiser.param_groups:
+        set_rates(optimizer, algorithm, stage, update)
+        for group in optimizer.param_groups:
             assert all(parameter.requires_grad == (group["lr"] > 0) for parameter in group["params"])
-        return {group["component"]: group["lr"] for group in optimiser.param_groups}
+        return {group["component"]: group["lr"] for group in optimizer.param_groups}
 
     frozen = {"embedding": 0, "encoder": 0, "memory_cross_attention": 0}
     assert rates(3) == {**frozen, "memory_attention": 1.0, "decoder": 0.0}
@@ -67,28 +67,30 @@ def test_rates_follow_schedule_components_and_unfreezing(model):
         "decoder": 0.5,
         "memory_cross_attention": 1,
     }
-    reading = rates(0, AlgorithmSettings(freeze_memory=True, optimiser={"lr": 1.0}), Stage(steps=3, updates=10))
+    reading = rates(
+        0, AlgorithmSettings(freeze_memory=True, optimizer={"learning_rate": 1.0}), Stage(steps=3, updates=10)
+    )
     assert [name for name, value in reading.items() if value] == ["decoder", "memory_cross_attention"]
-    counted = sum(parameter.numel() for group in optimiser.param_groups for parameter in group["params"])
+    counted = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
     assert counted == sum(parameter.numel() for parameter in model.parameters())
     model.requires_grad_(True)
 
 
 def test_unfreezing_keeps_the_state_of_adam(model):
-    optimiser = policy_optimiser(model, OptimiserSettings())
+    optimizer = policy_optimizer(model, OptimizerSettings())
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
-    optimiser.step()
-    kept = {id(parameter): state["exp_avg"].clone() for parameter, state in optimiser.state.items()}
-    set_rates(optimiser, AlgorithmSettings(freeze_memory=True), Stage(steps=3, updates=2), 0)
-    optimiser.step()
-    set_rates(optimiser, AlgorithmSettings(), Stage(steps=3, updates=2), 1)
+    optimizer.step()
+    kept = {id(parameter): state["exp_avg"].clone() for parameter, state in optimizer.state.items()}
+    set_rates(optimizer, AlgorithmSettings(freeze_memory=True), Stage(steps=3, updates=2), 0)
+    optimizer.step()
+    set_rates(optimizer, AlgorithmSettings(), Stage(steps=3, updates=2), 1)
     frozen = [p for name in ("encoder", "memory_attention") for p in model.component_parameters(name)]
-    assert all(torch.equal(optimiser.state[parameter]["exp_avg"], kept[id(parameter)]) for parameter in frozen)
+    assert all(torch.equal(optimizer.state[parameter]["exp_avg"], kept[id(parameter)]) for parameter in frozen)
 
 
 def test_the_rate_warms_up_and_decays():
-    settings = OptimiserSettings(warmup=3, decay=0.5)
+    settings = OptimizerSettings(warmup=3, decay=0.5)
     rates = [rate(settings, update, 10) for update in range(10)]
     assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert rates[5:] == pytest.approx([5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])

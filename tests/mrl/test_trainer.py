@@ -27,7 +27,7 @@ def test_reward_rises(model, train, tokenizer, dialogues, run, algorithm, group)
     result = train(
         model,
         stages=[Stage(steps=3, updates=15)],
-        algorithm={**algorithm, "optimiser": {"lr": 4e-3}, "objective": {"entropy": 0.03}},
+        algorithm={**algorithm, "optimizer": {"learning_rate": 4e-3}, "objective": {"entropy": 0.03}},
         rollout={"episodes": 64, "shard": 64, "group": group, "log": 4},
     )
     after = sampled_reward(model, tokenizer, dialogues, **compare)
