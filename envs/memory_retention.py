@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from rxt_mrl.contracts import Mode, Observation, RewardContext, Strategy, TokenArray, TokenText
+from rxt_mrl.contracts import Mode, Observation, RewardContext, Strategy, TokenArray, TokenText, mode_of
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.scoring import RewardResult
@@ -120,14 +120,10 @@ class MemoryRetentionVectorEnv(VectorEnv):
     # --- hooks: override these for an environment of your own --------------------------------------------------------
 
     def mode(self, step: int) -> Mode:
-        """What step ``step`` (1 for the first follow-up) asks for.
-
-        Published rule: multi-step is always ``standard``; long range leaves the first topic in step 1
-        (``topic_switch``) and returns to it in the last (``return``).
+        """What step ``step`` (1 for the first follow-up) asks for: the rule of the strategy,
+        :func:`~rxt_mrl.contracts.mode_of`.
         """
-        if self.strategy == "multi_step":
-            return "standard"
-        return "topic_switch" if step == 1 else "return" if step == self.steps else "standard"
+        return mode_of(self.strategy, step, self.steps)
 
     def complete(self, turn: np.ndarray, query: TokenArray, answer: TokenArray, reference: TokenArray) -> TokenArray:
         """Which answers go to memory, behind their queries: the agent's, or under teacher forcing the references.

@@ -26,6 +26,17 @@ Mode = Literal["standard", "topic_switch", "return"]
 (published: LONG_RANGE)."""
 
 
+def mode_of(strategy: Strategy, step: int, steps: int) -> Mode:
+    """What step ``step`` of ``steps`` (1 for the first follow-up) asks for.
+
+    Published rule: multi-step is always ``standard``; long range leaves the first topic in step 1
+    (``topic_switch``) and returns to it in the last (``return``).
+    """
+    if strategy == "multi_step":
+        return "standard"
+    return "topic_switch" if step == 1 else "return" if step == steps else "standard"
+
+
 # --- dialogues -------------------------------------------------------------------------------------------------------
 
 

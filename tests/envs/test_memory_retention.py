@@ -9,7 +9,7 @@ from rxt_mrl.envs import MemoryRetentionVectorEnv
 from rxt_mrl.envs.bundled import bundled_dialogues
 from rxt_mrl.envs.policies import EchoPolicy, OraclePolicy, RandomPolicy, play
 
-from rxt_mrl.contracts import RewardContext
+from rxt_mrl.contracts import RewardContext, mode_of
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer, join
 from rxt_mrl.errors import UserError
 
@@ -133,6 +133,11 @@ def test_a_failing_reward_names_the_example(dialogues: DialogueTensors, tokenize
     env = make(dialogues, tokenizer, reward=half_wrong)
     with pytest.raises(UserError, match=r"'half_wrong'.*returned 2.*test_memory_retention.py.*episode 1"):
         play(env, EchoPolicy(tokenizer, env.max_new_tokens))
+
+
+def test_the_rule_of_modes() -> None:
+    assert [mode_of("multi_step", step, 3) for step in (1, 2, 3)] == ["standard"] * 3
+    assert [mode_of("long_range", step, 3) for step in (1, 2, 3)] == ["topic_switch", "standard", "return"]
 
 
 def test_modes(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None:
