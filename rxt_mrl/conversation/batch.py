@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from rxt_mrl import seeding
@@ -24,7 +23,8 @@ from rxt_mrl.conversation.text_stream import TextStream
 from rxt_mrl.dialogues.template import join, pad_rows
 from rxt_mrl.dialogues.tokenizer import DialogueTokenizer
 from rxt_mrl.errors import UserError
-from rxt_mrl.model.generation import AnswerStream, inference
+from rxt_mrl.model.generation import AnswerStream
+from rxt_mrl.model.modes import inference
 from rxt_mrl.model.rxt import RxT
 from rxt_mrl.model.sampling import SamplingConfig
 
@@ -277,18 +277,17 @@ class Conversations:
         start = time.perf_counter()
         with inference(self.model):
             new = self.model.write(self._of(rows), ids, mask)
-        if len(rows) == self.count:
-            memory = new.clone()  # out of inference mode: an ordinary tensor
-        else:
+        if len(rows) < self.count:
             memory = self._memory.clone()
             memory[:, list(rows)] = new
-        return memory, time.perf_counter() - start
+            new = memory
+        return new, time.perf_counter() - start
 
     def _of(self, rows: tuple[int, ...]) -> Tensor:
         return self._memory if len(rows) == self.count else self._memory[:, list(rows)]
 
     def _fresh_memory(self) -> Tensor:
-        with torch.no_grad():
+        with inference(self.model):
             return self.model.initial_memory(self.count, seeds=self._seeds)
 
     def _per_row(self, values: Sequence[str | None], name: str) -> dict[int, str]:

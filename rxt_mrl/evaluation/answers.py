@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..contracts import RewardContext, TokenText
 from ..dialogues.batching import DialogueTensors
 from ..dialogues.template import join, trim
 from ..dialogues.tokenizer import DialogueTokenizer
-from ..model import RxT
+from ..model import RxT, inference
 from ..model.generation import generate
 from ..model.sampling import SamplingConfig
 from ..seeding import key
@@ -67,7 +66,6 @@ def play(
         yield from _play_batch(model, tokenizer, batch, (start, stop), sampling, embedding, settings, seed)
 
 
-@torch.no_grad()
 def _play_batch(
     model: RxT,
     tokenizer: DialogueTokenizer,
@@ -81,52 +79,49 @@ def _play_batch(
     count = len(batch)
     device = model.device
     controls = settings.controls if count > 1 else tuple(name for name in settings.controls if name != "swapped")
-    was_training = model.training
-    model.eval()
-    try:
+    with inference(model):
         initial = model.initial_memory(count, seeds=[key(seed, "memory", row) for row in range(*rows)])
-        memory = initial
-        turns = batch.interactions()
-        ids, mask = turns.ids[:, 0], turns.mask[:, 0]
-        history: list[TokenText] = []
-        for step in range(1, batch.steps + 1):
-            ids, mask = trim(ids, mask)
-            history.append(tokenizer.token_text(ids, mask))
+    memory = initial
+    turns = batch.interactions()
+    ids, mask = turns.ids[:, 0], turns.mask[:, 0]
+    history: list[TokenText] = []
+    for step in range(1, batch.steps + 1):
+        ids, mask = trim(ids, mask)
+        history.append(tokenizer.token_text(ids, mask))
+        with inference(model):
             memory = model.write(memory, ids.to(device), mask.to(device))
-            query_ids, query_mask = trim(batch.query_ids[:, step], batch.query_mask[:, step])
-            times = 1 + len(controls)
-            seeds = [key(seed, "answer", row, step) for row in range(*rows)]
-            answers = generate(
-                model,
-                query_ids.repeat(times, 1).to(device),
-                query_mask.repeat(times, 1).to(device),
-                read_memories(memory, initial, controls),
-                sampling,
-                seeds=seeds * times,
-                eos_id=tokenizer.eos_id,
+        query_ids, query_mask = trim(batch.query_ids[:, step], batch.query_mask[:, step])
+        times = 1 + len(controls)
+        seeds = [key(seed, "answer", row, step) for row in range(*rows)]
+        answers = generate(
+            model,
+            query_ids.repeat(times, 1).to(device),
+            query_mask.repeat(times, 1).to(device),
+            read_memories(memory, initial, controls),
+            sampling,
+            seeds=seeds * times,
+            eos_id=tokenizer.eos_id,
+        )
+        parts = list(zip(answers.ids.cpu().split(count), answers.mask.cpu().split(count), strict=True))
+        query = tokenizer.token_text(query_ids, query_mask)
+        reference = tokenizer.token_text(*trim(batch.answer_ids[:, step], batch.answer_mask[:, step]))
+        contexts = [
+            RewardContext(
+                query=query,
+                generated=tokenizer.token_text(*part),
+                reference=reference,
+                history=tuple(history),
+                asks=tuple(asks[step] for asks in batch.asks),
+                step=step,
+                steps=batch.steps,
+                strategy=batch.strategy,
+                embedding=embedding,
             )
-            parts = list(zip(answers.ids.cpu().split(count), answers.mask.cpu().split(count), strict=True))
-            query = tokenizer.token_text(query_ids, query_mask)
-            reference = tokenizer.token_text(*trim(batch.answer_ids[:, step], batch.answer_mask[:, step]))
-            contexts = [
-                RewardContext(
-                    query=query,
-                    generated=tokenizer.token_text(*part),
-                    reference=reference,
-                    history=tuple(history),
-                    asks=tuple(asks[step] for asks in batch.asks),
-                    step=step,
-                    steps=batch.steps,
-                    strategy=batch.strategy,
-                    embedding=embedding,
-                )
-                for part in parts
-            ]
-            yield PlayedStep(rows, step, contexts[0], dict(zip(controls, contexts[1:], strict=True)))
-            if settings.teacher_forcing:
-                ids, mask = turns.ids[:, step], turns.mask[:, step]
-            else:
-                written = join(query_ids, query_mask, *parts[0])
-                ids, mask = written.ids, written.mask
-    finally:
-        model.train(was_training)
+            for part in parts
+        ]
+        yield PlayedStep(rows, step, contexts[0], dict(zip(controls, contexts[1:], strict=True)))
+        if settings.teacher_forcing:
+            ids, mask = turns.ids[:, step], turns.mask[:, step]
+        else:
+            written = join(query_ids, query_mask, *parts[0])
+            ids, mask = written.ids, written.mask

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import torch
-
 from ..dialogues.batching import DialogueTensors
-from ..model import RxT
+from ..model import RxT, inference
 from ..seeding import key
 from ..supervised.losses import next_token_labels, token_loss
 from .controls import batch_bounds
@@ -22,13 +20,10 @@ class TokenMetrics(NamedTuple):
     tokens: int
 
 
-@torch.no_grad()
 def token_metrics(model: RxT, dialogues: DialogueTensors, *, batch_size: int = 100, seed: int = 0) -> TokenMetrics:
     """PPL and accuracy when every interaction is written to memory with its reference answer."""
     nll = correct = tokens = 0.0
-    was_training = model.training
-    model.eval()
-    try:
+    with inference(model):
         for start, stop in batch_bounds(len(dialogues), batch_size):
             turns = dialogues.select(slice(start, stop)).interactions()
             ids, mask, answer_mask = (part.to(model.device) for part in turns)
@@ -41,6 +36,4 @@ def token_metrics(model: RxT, dialogues: DialogueTensors, *, batch_size: int = 1
             nll += float(mean * counted)
             correct += float(right)
             tokens += float(counted)
-    finally:
-        model.train(was_training)
     return TokenMetrics(math.exp(min(nll / tokens, 50.0)), correct / tokens, int(tokens))

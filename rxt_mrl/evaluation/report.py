@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.table import Table
 
 from ..errors import UserError
-from ..runs import write_json
+from ..runs import RunDir, write_json
 
 
-class EvaluatedRun(Protocol):
-    """A run directory; :class:`rxt_mrl.runs.RunDir` is one."""
-
-    @property
-    def evaluation_dir(self) -> Path:
-        """Where results go."""
-        ...
-
-
-def write_retention(
-    run: EvaluatedRun, results: Mapping[str, Mapping[str, Any]], *, name: str = "retention.json"
-) -> Path:
+def write_retention(run: RunDir, results: Mapping[str, Mapping[str, Any]], *, name: str = "retention.json") -> Path:
     """Write ``evaluation/retention.json``: the last result at the top level, all of them under ``stages``.
 
     Args:

@@ -17,6 +17,7 @@ from .encoder import Encoder
 from .generation import Generation, generate
 from .heads import Critic, MLMHead
 from .memory_attention import MemoryAttention
+from .modes import eval_mode, inference
 from .presets import PRESETS, preset
 from .rxt import COMPONENTS, RxT
 from .sampling import SamplingConfig, filtered_log_probs
@@ -44,8 +45,10 @@ __all__ = [
     "RxT",
     "RxTConfig",
     "SamplingConfig",
+    "eval_mode",
     "filtered_log_probs",
     "generate",
+    "inference",
     "preset",
     "select_memory_kv",
 ]

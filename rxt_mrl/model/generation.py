@@ -15,8 +15,7 @@ log-probabilities are aligned with the tokens and belong to the distribution tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +26,7 @@ from rxt_mrl.errors import UserError
 
 from .cache import select_memory_kv
 from .checks import check_memory, check_tokens
+from .modes import eval_mode
 from .rxt import RxT
 from .sampling import SamplingConfig, sample
 
@@ -146,7 +146,7 @@ class AnswerStream:
         """
         if self.done:
             raise RuntimeError("every row is finished")
-        with inference(self._model):
+        with eval_mode(self._model), torch.inference_mode():
             if self._pending is not None:
                 self._logits = self._model.decoder.step(self._pending.unsqueeze(1), self._memory_kv, self._cache)
             uniforms = None if self._uniforms is None else self._uniforms[:, self._step]
@@ -177,7 +177,7 @@ class AnswerStream:
             if self._uniforms is not None:
                 self._uniforms = self._uniforms[rows]
         longest = int(lengths.max())
-        with inference(self._model):
+        with eval_mode(self._model), torch.inference_mode():
             self._memory_kv = decoder.memory_kv_for_steps(memory)
             # The last token of an answer is never fed back.
             self._cache = decoder.new_cache(len(rows), max(longest, int((lengths + self._room).max()) - 1))
@@ -197,20 +197,6 @@ class AnswerStream:
             self._uniforms = self._uniforms[keep]
         self._cache = self._cache.select(keep)
         self._memory_kv = select_memory_kv(self._memory_kv, keep)
-
-
-@contextmanager
-def inference(model: RxT) -> Iterator[None]:
-    """Inference mode, and eval mode for as long as it takes."""
-    training = model.training
-    if training:
-        model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        if training:
-            model.train()
 
 
 def _uniforms(seeds: Sequence[int] | None, batch: int, steps: int) -> Tensor:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from .config import AlgorithmSettings, EnvSpec, RolloutSettings
 
 if TYPE_CHECKING:
-    from .guards import NotFiniteError
     from .journal import rescore
     from .policy import RxTPolicy, RxTState
     from .ray_workers import make_pool
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "MRLResult": "trainer",
-    "NotFiniteError": "guards",
     "RxTPolicy": "policy",
     "RxTState": "policy",
     "make_pool": "ray_workers",
@@ -27,7 +25,6 @@ __all__ = [
     "AlgorithmSettings",
     "EnvSpec",
     "MRLResult",
-    "NotFiniteError",
     "RolloutSettings",
     "RxTPolicy",
     "RxTState",

@@ -10,21 +10,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rxt_mrl import seeding
-from rxt_mrl.model import RxT
+from rxt_mrl.model import RxT, eval_mode
 from rxt_mrl.model.sampling import SamplingConfig
+from rxt_mrl.runs.guards import check_finite, check_gradients
 
 from . import objectives
 from .advantages import gae, leave_one_out, shape_advantages
 from .config import AlgorithmSettings
 from .critic import CriticTrainer, Features, explained_variance, featurise
-from .guards import check_finite, check_gradients
 from .replay import Replay, replay, spread, supervised_loss, write_all
 from .trajectories import Trajectories
 
@@ -79,7 +78,7 @@ class Learner:
         started = time.perf_counter()
         check_finite({"rewards": batch.rewards, "behaviour log_probs": batch.log_probs, "start memory": batch.start})
         batch = batch.to(self.model.device)
-        with _eval(self.model):
+        with eval_mode(self.model):
             advantages, metrics = self._advantages(batch, settings, group, key)
             check_finite({"advantages": advantages})
             if not critic_only:
@@ -266,13 +265,3 @@ def _impo(
 def _chunks(episodes: int, steps: int) -> Iterator[range]:
     size = max(1, _PASS // max(steps, 1))
     return (range(first, min(first + size, episodes)) for first in range(0, episodes, size))
-
-
-@contextmanager
-def _eval(model: RxT) -> Iterator[None]:
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

@@ -1,36 +1,12 @@
-"""What a training leaves behind: where it goes (:class:`Run`), and the numbers of an update's episodes."""
+"""The numbers of an update's episodes: for the log and the progress bar."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Protocol
 
 from torch import Tensor
 
 from .trajectories import Trajectories
-
-
-class Run(Protocol):
-    """What a training needs of a run directory (:class:`rxt_mrl.runs.RunDir`)."""
-
-    path: Path
-
-    def metrics(self, values: Mapping[str, float], step: int, section: str) -> None:
-        """Log the numbers of one update."""
-        ...
-
-    def checkpoint_dir(self, stage: str) -> Path:
-        """Folder of a checkpoint."""
-        ...
-
-    def rollout_path(self, name: str) -> Path:
-        """File of rollouts."""
-        ...
-
-    def rewind(self, section: str, step: int) -> None:
-        """Forget what was logged after a step."""
-        ...
 
 
 def rollout_metrics(batch: Trajectories, seconds: float) -> dict[str, float]:

@@ -17,7 +17,7 @@ from rxt_mrl.contracts import Observation, PolicyOutput, TokenArray
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.dialogues.template import trim
 from rxt_mrl.errors import UserError
-from rxt_mrl.model import RxT
+from rxt_mrl.model import RxT, inference
 from rxt_mrl.model.generation import generate
 from rxt_mrl.model.sampling import SamplingConfig
 
@@ -65,7 +65,7 @@ class RxTPolicy:
             seeds = torch.randint(2**62, (batch,)).tolist()
         if len(seeds) != batch:
             raise UserError(f"seeds has {len(seeds)} numbers for {batch} episodes; allowed: one per episode, or None")
-        with torch.no_grad():
+        with inference(self.model):
             memory = self.model.initial_memory(batch, seeds=seeds) if start is None else start
         # A view of a parameter requires gradient even under no_grad.
         memory = memory.detach().to(self.model.device)
@@ -75,19 +75,12 @@ class RxTPolicy:
         """Write ``observation["interaction"]`` to memory, then answer ``observation["query"]``."""
         written_ids, written_mask = self._tensors(observation["interaction"])
         query_ids, query_mask = self._tensors(observation["query"])
-        training = self.model.training
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                memory = state.memory
-                for _ in range(2 if self.warmup and state.step == 0 else 1):
-                    memory = self.model.write(memory, written_ids, written_mask)
-                seeds = [seeding.key(seed, "answer", state.step) for seed in state.seeds]
-                answer = generate(
-                    self.model, query_ids, query_mask, memory, self.sampling, seeds=seeds, eos_id=self._eos_id
-                )
-        finally:
-            self.model.train(training)
+        with inference(self.model):
+            memory = state.memory
+            for _ in range(2 if self.warmup and state.step == 0 else 1):
+                memory = self.model.write(memory, written_ids, written_mask)
+        seeds = [seeding.key(seed, "answer", state.step) for seed in state.seeds]
+        answer = generate(self.model, query_ids, query_mask, memory, self.sampling, seeds=seeds, eos_id=self._eos_id)
         actions: TokenArray = {"ids": answer.ids.cpu().numpy(), "mask": answer.mask.cpu().numpy().astype(np.int8)}
         return PolicyOutput(actions, answer.log_probs.cpu().numpy(), RxTState(memory, state.seeds, state.step + 1))
 
@@ -103,14 +96,9 @@ class RxTPolicy:
             ``(layers, episodes, slots, dim)``.
         """
         device = self.model.device
-        training = self.model.training
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                memory = self.model.initial_memory(ids.shape[0], seeds=seeds)
-                return self.model.scan(memory, ids.to(device), mask.to(device))[-1]
-        finally:
-            self.model.train(training)
+        with inference(self.model):
+            memory = self.model.initial_memory(ids.shape[0], seeds=seeds)
+            return self.model.scan(memory, ids.to(device), mask.to(device))[-1]
 
     def _tensors(self, tokens: TokenArray) -> tuple[Tensor, Tensor]:
         # Arrays from Ray are read-only: copy.

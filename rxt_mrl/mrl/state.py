@@ -19,6 +19,7 @@ from torch import Tensor
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT
+from rxt_mrl.runs import checkpoints
 
 from .critic import CriticTrainer
 from .curriculum import Counters
@@ -70,7 +71,7 @@ class TrainerState:
         temporary = folder / f"{FILE}.part"
         torch.save(content, temporary)
         os.replace(temporary, folder / FILE)
-        save_model(self.model, tokenizer, folder)
+        checkpoints.save(folder, self.model, tokenizer)
 
     def load(self, folder: Path) -> None:
         """Go on from what :meth:`save` wrote.
@@ -100,9 +101,3 @@ class TrainerState:
         self.embedding = content["embedding"].to(self.embedding.device)
         self.reference = content["reference"]
         torch.set_rng_state(content["random"])
-
-
-def save_model(model: RxT, tokenizer: DialogueTokenizer, folder: Path) -> None:
-    """Write a model as a checkpoint that anyone can load: safetensors, configuration, tokenizer."""
-    model.save_pretrained(folder)
-    tokenizer.save(folder)

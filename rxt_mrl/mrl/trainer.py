@@ -20,18 +20,19 @@ from rxt_mrl.contracts import RewardSpec, Stage
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT
+from rxt_mrl.runs import RunDir, checkpoints
+from rxt_mrl.runs.guards import NotFiniteError, interrupts_wait
 
 from .config import AlgorithmSettings, EnvSpec, RolloutSettings, check, for_stage
 from .critic import CriticTrainer
 from .curriculum import Counters, plan, policy_optimizer, promoted, set_rates
-from .guards import NotFiniteError, dump, interrupts_wait
 from .journal import Journal
 from .learner import Learner
-from .metrics import Run, note, rollout_metrics
+from .metrics import note, rollout_metrics
 from .ray_workers import make_pool
 from .rollout import Pool, StageSetup, make_setup
 from .sampled_reward import number_of_dialogues, play_fixed
-from .state import FILE, TrainerState, save_model
+from .state import FILE, TrainerState
 from .trajectories import Trajectories
 
 Data = Callable[[Stage], DialogueTensors | None] | Mapping[str, DialogueTensors] | DialogueTensors | None
@@ -66,7 +67,7 @@ def train_mrl(
     data: Data,
     stages: Sequence[Stage],
     *,
-    run: Run,
+    run: RunDir,
     reward: RewardSpec | None = None,
     env: EnvSpec | None = None,
     algorithm: AlgorithmSettings | None = None,
@@ -132,7 +133,7 @@ class Trainer:
         tokenizer: DialogueTokenizer,
         stages: Sequence[Stage],
         *,
-        run: Run,
+        run: RunDir,
         data: Data,
         validation: Data,
         reward: RewardSpec | None,
@@ -204,7 +205,9 @@ class Trainer:
                     assert pool is not None
                     self._stage(pool, rewards[index], bars)
                     counters.next_stage()
-                    save_model(self.model, self.tokenizer, self.run_dir.checkpoint_dir(f"{self.name}-{index + 1}"))
+                    checkpoints.save(
+                        self.run_dir.checkpoint_dir(f"{self.name}-{index + 1}"), self.model, self.tokenizer
+                    )
                     self.state.reference = None
                     self.state.save(folder, self.tokenizer)
                     if on_stage_end is not None:
@@ -276,8 +279,10 @@ class Trainer:
                 reference=reference,
             )
         except NotFiniteError as error:
-            path = self.run_dir.path / "not_finite" / f"{self.name}-{counters.stage + 1}-update-{counters.update}.pt"
-            raise dump(path, batch, error, {"stage": counters.stage, "update": counters.update}) from None
+            path = self.run_dir.dump_path(f"{self.name}-{counters.stage + 1}-update-{counters.update}")
+            trajectories = {field: getattr(batch, field) for field in batch.__dataclass_fields__ if field != "asks"}
+            place = {"stage": counters.stage, "update": counters.update}
+            raise error.dumped(path, {"trajectories": trajectories, **place}) from None
         rates = {group["component"]: group["lr"] for group in self.state.optimizer.param_groups}
         return metrics | {f"lr/{component}": value for component, value in rates.items()}
 

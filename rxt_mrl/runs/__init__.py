@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .directory import RunDir, write_json
+from .guards import NotFiniteError
 
-__all__ = ["RunDir", "write_json"]
+__all__ = ["NotFiniteError", "RunDir", "write_json"]

@@ -31,7 +31,7 @@ def load(folder: Path) -> tuple[RxT, DialogueTokenizer]:
         raise UserError(
             f"{folder}: the model has {model.config.vocab_size} tokens and the tokenizer {tokenizer.vocab_size}"
         )
-    return model.eval(), tokenizer
+    return model, tokenizer
 
 
 def load_tokenizer(folder: Path) -> DialogueTokenizer:

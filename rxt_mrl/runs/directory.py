@@ -9,6 +9,7 @@
     checkpoints/<stage>/     safetensors + config + tokenizer, and the trainer's state
     rollouts/*.jsonl
     evaluation/              retention.json, *.png
+    not_finite/*.pt          the batch of an update that was stopped by NaN or infinity
 """
 
 from __future__ import annotations
@@ -117,6 +118,10 @@ class RunDir:
     def rollout_path(self, name: str) -> Path:
         """``rollouts/<name>.jsonl``."""
         return self.path / "rollouts" / f"{name}.jsonl"
+
+    def dump_path(self, name: str) -> Path:
+        """``not_finite/<name>.pt``, for the batch of an update that was stopped."""
+        return self.path / "not_finite" / f"{name}.pt"
 
     # --- progress ---
 

@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from .batches import EndlessDialogues
     from .rows import TokenRows, interaction_rows, text_rows
     from .stages import last_checkpoint, run_stage
-    from .trainer import NonFiniteError
 
 _LAZY = {
     "EndlessDialogues": "batches",
-    "NonFiniteError": "trainer",
     "TokenRows": "rows",
     "interaction_rows": "rows",
     "last_checkpoint": "stages",
@@ -42,7 +40,6 @@ __all__ = [
     "JointSettings",
     "MemoryAttentionSettings",
     "MemoryAwareSettings",
-    "NonFiniteError",
     "OptimizerSettings",
     "StageName",
     "StageSettings",

@@ -2,67 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from ..runs import RunDir
+from ..runs.guards import Interruption
+
 if TYPE_CHECKING:
     from .trainer import StageTrainer
-
-
-class Run(Protocol):
-    """Where a stage leaves what it makes; :class:`rxt_mrl.runs.RunDir` is one."""
-
-    @property
-    def path(self) -> Path:
-        """The run's directory."""
-        ...
-
-    def checkpoint_dir(self, stage: str) -> Path:
-        """The directory of a stage's checkpoints, existing."""
-        ...
-
-    def metrics(self, values: Mapping[str, float], step: int, section: str) -> None:
-        """Log one step."""
-        ...
-
-
-class Interruption:
-    """Whether Ctrl-C was pressed."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-
-@contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """Turn the first Ctrl-C into a request, so that the update under way ends; the second one acts at once.
-
-    Outside the main thread, where signals cannot be handled, nothing is changed.
-    """
-    interruption = Interruption()
-    if threading.current_thread() is not threading.main_thread():
-        yield interruption
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def handle(number: int, frame: Any) -> None:
-        interruption.requested = True
-        signal.signal(signal.SIGINT, previous)
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield interruption
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 class StageControl(TrainerCallback, ExportableState):
@@ -112,7 +63,7 @@ class StageControl(TrainerCallback, ExportableState):
 class MetricsLog(TrainerCallback):
     """Writes a line to the run every few updates; keeps the last one as ``latest``."""
 
-    def __init__(self, run: Run | None, section: str) -> None:
+    def __init__(self, run: RunDir | None, section: str) -> None:
         self.trainer: StageTrainer | None = None
         self.latest: dict[str, float] = {}
         self._run = run

@@ -6,7 +6,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import get_args
 
@@ -20,6 +20,8 @@ from ..dialogues.batching import DialogueTensors
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
 from ..model import MLMHead, RxT
+from ..runs import RunDir
+from ..runs.guards import Interruption, interrupts_wait
 from ..seeding import key
 from .batches import (
     BatchData,
@@ -29,7 +31,7 @@ from .batches import (
     batches_per_epoch,
     data_lengths,
 )
-from .callbacks import Interruption, MetricsLog, ProgressBar, Run, StageControl, interruptible
+from .callbacks import MetricsLog, ProgressBar, StageControl
 from .config import (
     STAGE_SETTINGS,
     InteractionSettings,
@@ -57,7 +59,7 @@ def run_stage(
     tokenizer: DialogueTokenizer,
     data: StageData | Iterable[str],
     settings: StageSettings,
-    run: Run | None = None,
+    run: RunDir | None = None,
     seed: int = 0,
     resume_from: Path | None = None,
     *,
@@ -84,7 +86,7 @@ def run_stage(
 
     Raises:
         UserError: when name, settings and data do not go together.
-        NonFiniteError: when a loss or gradient is NaN or infinite; the model is as it was before that update.
+        NotFiniteError: when a loss or gradient is NaN or infinite; the model is as it was before that update.
         KeyboardInterrupt: after Ctrl-C, when the checkpoint has been written.
     """
     _check(name, settings, data)
@@ -93,7 +95,7 @@ def run_stage(
     rows = _stage_data(name, data, tokenizer, model, settings)
     stage_model = _stage_model(name, model, tokenizer, settings, mlm_head, run)
     stage_key = key(seed, "supervised", name)
-    with tempfile.TemporaryDirectory() as scratch, interruptible() as interruption:
+    with tempfile.TemporaryDirectory() as scratch, interrupts_wait() as interruption:
         folder = Path(scratch) if run is None else run.checkpoint_dir(name) / _TRAINER_FOLDER
         was_training = model.training
         asked = {parameter: parameter.requires_grad for parameter in stage_model.parameters()}
@@ -106,8 +108,6 @@ def run_stage(
             for parameter, wanted in asked.items():
                 parameter.requires_grad_(wanted)
                 parameter.grad = None
-    if interruption.requested:
-        raise KeyboardInterrupt
     if run is not None:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(stage_model, JointModel) and settings.objective != "ar":  # type: ignore[attr-defined]
@@ -115,7 +115,7 @@ def run_stage(
     return result
 
 
-def last_checkpoint(run: Run, name: StageName) -> Path | None:
+def last_checkpoint(run: RunDir, name: StageName) -> Path | None:
     """The newest checkpoint inside a stage that did not come to its end, for ``resume_from``."""
     folder = run.path / "checkpoints" / name / _TRAINER_FOLDER
     # The state is the last file that is written: a folder without it is the half of a checkpoint.
@@ -165,7 +165,7 @@ def _stage_model(
     tokenizer: DialogueTokenizer,
     settings: StageSettings,
     mlm_head: nn.Module | None,
-    run: Run | None,
+    run: RunDir | None,
 ) -> StageModel:
     if isinstance(settings, JointSettings):
         if mlm_head is None:
@@ -203,7 +203,7 @@ def _train(
     stage_model: StageModel,
     rows: StageData,
     settings: StageSettings,
-    run: Run | None,
+    run: RunDir | None,
     stage_key: int,
     folder: Path,
     resume_from: Path | None,
@@ -259,7 +259,7 @@ def _train(
         optimizer_settings=settings.optimizer,
         budget=Budget(updates, settings.max_seconds),
         unfreeze=settings.unfreeze if isinstance(settings, MemoryAwareSettings) else (),
-        dump_dir=None if run is None else run.path / "dumps",
+        dump_to=None if run is None else lambda update: run.dump_path(f"{name}-update-{update}"),
         callbacks=[control, log, *([bar] if bar else [])],
     )
     control.trainer = log.trainer = trainer
@@ -273,8 +273,3 @@ def _train(
         if bar:
             bar.close()
     return {**log.latest, "updates": float(trainer.state.global_step), "seconds": trainer.budget.seconds}
-
-
-def settings_from(name: StageName, values: Mapping[str, object]) -> StageSettings:
-    """The settings of a stage from plain values, as a recipe has them."""
-    return STAGE_SETTINGS[name].model_validate(dict(values))

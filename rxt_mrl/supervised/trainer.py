@@ -2,13 +2,14 @@
 
 What the Trainer gives: mixed precision, gradient accumulation, data-parallel training, checkpoints with optimizer and
 random state, callbacks. What is ours: batches keyed by (seed, number), parameter groups by component, schedules that
-may follow a time budget, sums that are logged as means over tokens, and :class:`NonFiniteError`.
+may follow a time budget, sums that are logged as means over tokens, and one line of error.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,14 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
 from ..contracts import Unfreeze
-from ..errors import UserError
 from ..model.components import component_of, freeze_to, parameter_groups, trained_components
+from ..runs.guards import NotFiniteError, check_finite, check_gradients
 from .batches import BatchData, BatchSampler, whole
 from .config import OptimizerSettings
 from .objectives import StageModel
 from .schedule import Budget, rate_factor
 
 _WEIGHTS = "model.safetensors"
-
-
-class NonFiniteError(UserError):
-    """A loss or a gradient is NaN or infinite. The message names it, the update and the dump of the batch."""
 
 
 class StageTrainer(Trainer):
@@ -44,7 +41,7 @@ class StageTrainer(Trainer):
         optimizer_settings: AdamW and schedule.
         budget: updates and seconds.
         unfreeze: gradual unfreezing; empty: what ``model.trained()`` says.
-        dump_dir: where the batch goes that led to NaN; None: it is not written.
+        dump_to: the file for the batch of an update that led to NaN; None: it is not written.
     """
 
     def __init__(
@@ -57,7 +54,7 @@ class StageTrainer(Trainer):
         optimizer_settings: OptimizerSettings,
         budget: Budget,
         unfreeze: tuple[Unfreeze, ...] = (),
-        dump_dir: Path | None = None,
+        dump_to: Callable[[int], Path] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(model=model, args=args, train_dataset=data, **options)
@@ -67,7 +64,7 @@ class StageTrainer(Trainer):
         self._sampler = sampler
         self._optimizer_settings = optimizer_settings
         self._unfreeze = unfreeze
-        self._dump_dir = dump_dir
+        self._dump_to = dump_to
         self._sums: dict[str, list[Tensor]] = {}
         self._last_inputs: dict[str, Any] = {}
         self._last_loss: Tensor | None = None
@@ -150,30 +147,22 @@ class StageTrainer(Trainer):
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm)
-        # With a loss scaler (float16) infinite gradients are part of the game: there the loss alone is judged.
-        judged = norm if self.accelerator.scaler is None else self._last_loss
-        if judged is not None and not math.isfinite(float(judged)):
-            raise NonFiniteError(self._explain())
+        try:
+            check_finite({"loss": self._last_loss})
+            # With a loss scaler (float16) infinite gradients are part of the game: there the loss alone is judged.
+            if norm is not None and self.accelerator.scaler is None:
+                check_gradients(torch.as_tensor(norm), self.stage_model.named_parameters())
+        except NotFiniteError as error:
+            raise self._dumped(error) from None
         return norm
 
-    def _explain(self) -> str:
-        update = self.state.global_step + 1
-        if self._last_loss is not None and not math.isfinite(float(self._last_loss)):
-            what = f"the loss is {float(self._last_loss)}"
-        else:
-            bad = [
-                name
-                for name, parameter in self.stage_model.named_parameters()
-                if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all())
-            ]
-            what = f"the gradient of {bad[0]} is not finite" if bad else "the gradient norm is not finite"
-        if self._dump_dir is None:
-            return f"update {update}: {what}; nothing was updated"
-        self._dump_dir.mkdir(parents=True, exist_ok=True)
-        path = self._dump_dir / f"nonfinite-update-{update}.pt"
+    def _dumped(self, error: NotFiniteError) -> NotFiniteError:
+        if self._dump_to is None:
+            return error
         inputs = {name: value.cpu() for name, value in self._last_inputs.items()}
-        torch.save({"inputs": inputs, "model": self.stage_model.state_dict()}, path)
-        return f"update {update}: {what}; nothing was updated, the batch and the weights are in {path}"
+        return error.dumped(
+            self._dump_to(self.state.global_step + 1), {"inputs": inputs, "model": self.stage_model.state_dict()}
+        )
 
     # --- log ---
 

@@ -1,8 +1,5 @@
 """A world of a dozen tokens in which reinforcement learning takes seconds: say the word told in the turn before."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 import torch
 from rxt_mrl.envs.repeat_previous import SYMBOLS, repeat_previous_dialogues
@@ -17,6 +14,7 @@ from rxt_mrl.mrl.config import AlgorithmSettings, EnvSpec, RolloutSettings
 from rxt_mrl.mrl.curriculum import fixed_plan
 from rxt_mrl.mrl.rollout import LocalPool, make_setup
 from rxt_mrl.mrl.trainer import train_mrl
+from rxt_mrl.runs import RunDir
 
 ENV = EnvSpec(use="rxt_mrl.envs.memory_retention:MemoryRetentionVectorEnv")
 REWARD = RewardSpec(terms=[{"use": "rxt_mrl.rewards.fact_recall:FactRecall"}])
@@ -74,23 +72,15 @@ def play(setup_of):
     return run
 
 
-@dataclass
-class Run:
+class Run(RunDir):
     """A run directory that keeps its numbers in memory."""
 
-    path: Path
-
-    def __post_init__(self):
+    def __init__(self, path):
+        super().__init__(path)
         self.logged = []
 
     def metrics(self, values, step, section):
         self.logged.append({"step": step, **values})
-
-    def checkpoint_dir(self, stage):
-        return self.path / "checkpoints" / stage
-
-    def rollout_path(self, name):
-        return self.path / "rollouts" / f"{name}.jsonl"
 
     def rewind(self, section, step):
         self.logged = [line for line in self.logged if line["step"] <= step]

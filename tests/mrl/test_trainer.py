@@ -10,6 +10,7 @@ from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.mrl.config import EnvSpec
 from rxt_mrl.mrl.sampled_reward import sampled_reward
 from rxt_mrl.mrl.trainer import dialogues_of
+from rxt_mrl.runs import NotFiniteError
 
 ENV = EnvSpec(use="rxt_mrl.envs.memory_retention:MemoryRetentionVectorEnv")
 REWARD = RewardSpec(terms=[{"use": "rxt_mrl.rewards.fact_recall:FactRecall"}])
@@ -99,3 +100,26 @@ def test_what_does_not_fit_is_one_line_before_training(model, train, dialogues):
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="stage data 'long' is not there; there are: default"):
         dialogues_of({"default": dialogues}, Stage(steps=3, updates=1, data="long"))
+
+
+def test_a_weight_that_is_not_finite_stops_the_update_and_keeps_the_batch(model, train, run, monkeypatch):
+    from rxt_mrl.mrl import learner
+
+    real = learner.replay
+
+    def poisoned(*arguments):
+        seen = real(*arguments)
+        seen.memories.register_hook(lambda gradient: gradient * float("nan"))
+        return seen
+
+    monkeypatch.setattr(learner, "replay", poisoned)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(NotFiniteError, match=r"gradient of .* is not finite") as caught:
+        train(model, algorithm={"critic": {"warmup": 0}})
+    assert isinstance(caught.value, UserError)
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    stored = torch.load(caught.value.path, weights_only=True)
+    assert stored["tensor"] == caught.value.name
+    assert stored["trajectories"]["rewards"].shape == (8, 3)
+    assert caught.value.path.is_relative_to(run.path)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from rxt_mrl.contracts import Ask, Dialogue, Interaction
 from rxt_mrl.dialogues.batching import DialogueTensors, encode_dialogues
 from rxt_mrl.dialogues.tokenizer import DialogueTokenizer
 from rxt_mrl.model import RxT, preset
+from rxt_mrl.runs import RunDir
 
 COLOURS = ["red", "blue", "green", "pink", "grey", "teal"]
 THINGS = ["hat", "ball", "car"]
@@ -57,17 +58,14 @@ def model(tokenizer: DialogueTokenizer) -> RxT:
     return build_model(tokenizer.vocab_size)
 
 
-class FolderRun:
+class FolderRun(RunDir):
+    """A run directory that keeps its numbers in memory."""
+
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self.lines: list[tuple[str, int, dict[str, float]]] = []
 
-    def checkpoint_dir(self, stage: str) -> Path:
-        folder = self.path / "checkpoints" / stage
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def metrics(self, values: dict[str, float], step: int, section: str) -> None:
+    def metrics(self, values: Mapping[str, float], step: int, section: str) -> None:
         self.lines.append((section, step, dict(values)))
 
 

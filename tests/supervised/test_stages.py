@@ -9,13 +9,13 @@ import torch
 
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import MLMHead
+from rxt_mrl.runs import NotFiniteError
 from rxt_mrl.supervised import (
     EndlessDialogues,
     InteractionSettings,
     JointSettings,
     MemoryAttentionSettings,
     MemoryAwareSettings,
-    NonFiniteError,
     OptimizerSettings,
     StageSettings,
     last_checkpoint,
@@ -172,18 +172,18 @@ def test_nan_stops_before_the_update_and_leaves_a_dump(model, tokenizer, dialogu
     with torch.no_grad():
         model.decoder.head.bias[7] = float("nan")
     before = weights(model)
-    with pytest.raises(NonFiniteError, match=r"update 1: the loss is nan; .*nonfinite-update-1\.pt"):
+    with pytest.raises(NotFiniteError, match=r"loss is not finite .*memory_aware-update-1\.pt"):
         start("memory_aware", model, tokenizer, dialogues, run=run)
     after = weights(model)
     assert all(torch.equal(before[name].nan_to_num(), after[name].nan_to_num()) for name in before)
-    dump = torch.load(run.path / "dumps" / "nonfinite-update-1.pt", weights_only=True)
+    dump = torch.load(run.dump_path("memory_aware-update-1"), weights_only=True)
     assert dump["inputs"]["ids"].dim() == 3
 
 
 def test_a_gradient_that_is_not_finite_is_named(model, tokenizer, dialogues, monkeypatch):
     parameter = model.encoder.layers[0].norm1.weight
     parameter.register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(NonFiniteError, match=r"encoder\.layers\.0\.norm1\.weight is not finite"):
+    with pytest.raises(NotFiniteError, match=r"encoder\.layers\.0\.norm1\.weight is not finite"):
         start("memory_aware", model, tokenizer, dialogues)
 
 

@@ -13,9 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rxt_mrl.errors import UserError
-
-from .trajectories import Trajectories
+from ..errors import UserError
 
 
 class NotFiniteError(UserError):
@@ -23,6 +21,7 @@ class NotFiniteError(UserError):
 
     Attributes:
         name: which tensor.
+        detail: what was found in it.
         path: where the batch was stored, or None.
     """
 
@@ -32,6 +31,12 @@ class NotFiniteError(UserError):
         self.name = name
         self.detail = detail
         self.path = path
+
+    def dumped(self, path: Path, content: Mapping[str, Any]) -> NotFiniteError:
+        """Store what led to the error with ``torch.save``; the error whose line says where."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({**content, "tensor": self.name, "detail": self.detail}, path)
+        return NotFiniteError(self.name, self.detail, path)
 
 
 def check_finite(tensors: Mapping[str, Tensor | None]) -> None:
@@ -59,36 +64,37 @@ def check_gradients(norm: Tensor, parameters: Iterable[tuple[str, nn.Parameter]]
     raise NotFiniteError("norm of the gradients", f"{norm.item()}")
 
 
-def dump(path: Path, batch: Trajectories, error: NotFiniteError, context: Mapping[str, Any]) -> NotFiniteError:
-    """Store the batch of a stopped update with ``torch.save``; returns the error with the path in its line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {field: getattr(batch, field) for field in batch.__dataclass_fields__ if field != "asks"}
-    torch.save({"trajectories": content, "tensor": error.name, "detail": error.detail, **context}, path)
-    return NotFiniteError(error.name, error.detail, path)
+class Interruption:
+    """Whether Ctrl-C was pressed."""
+
+    def __init__(self) -> None:
+        self.requested = False
 
 
 @contextmanager
-def interrupts_wait() -> Iterator[None]:
+def interrupts_wait() -> Iterator[Interruption]:
     """Ctrl-C inside takes effect at the end, so that no update is left half done; a second one takes effect at once.
 
-    Outside the main thread, where signals do not arrive, this does nothing.
+    The code inside may look at the :class:`Interruption` to come to its end early. Outside the main thread, where
+    signals do not arrive, nothing changes.
+
+    Raises:
+        KeyboardInterrupt: at the end, when Ctrl-C was pressed.
     """
+    interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield interruption
         return
     before = signal.getsignal(signal.SIGINT)
-    asked = False
 
     def handler(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
+        interruption.requested = True
+        signal.signal(signal.SIGINT, before)
 
     signal.signal(signal.SIGINT, handler)
     try:
-        yield
+        yield interruption
     finally:
         signal.signal(signal.SIGINT, before)
-    if asked:
+    if interruption.requested:
         raise KeyboardInterrupt
