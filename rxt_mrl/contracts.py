@@ -360,11 +360,15 @@ class Promotion(Settings):
     every: int = Field(default=10, ge=1)
 
 
+Component = Literal["embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention"]
+"""A part of the model that learns at a rate of its own (disjoint: ``decoder`` is without its reading of the memory)."""
+
+
 class Unfreeze(Settings):
     """From update ``at`` on, train ``components``; ``lr_scale`` multiplies the learning rate of each."""
 
     at: int = Field(default=0, ge=0)
-    components: tuple[Literal["embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention"], ...]
+    components: tuple[Component, ...]
     lr_scale: Mapping[str, float] = Field(default_factory=dict)
 
 

@@ -23,6 +23,18 @@ _PIECE = re.compile(r"\s*(?:\w+|[^\w\s])|\s+$")
 _EMBED_DIM = 64
 
 
+def longest(mask: torch.Tensor) -> int:
+    """Tokens of the longest row of a right-padded mask ``(..., tokens)``; at least 1."""
+    lengths = mask.sum(-1)
+    return max(1, int(lengths.max())) if lengths.numel() else 1
+
+
+def trim(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Drop the columns at the right that no row uses; at least one column stays."""
+    width = longest(mask)
+    return ids[..., :width], mask[..., :width]
+
+
 class TokenText:
     """A batch of texts: token ids with mask and, decoded only when asked for, strings.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .batching import DialogueTensors, EncodingReport, encode_dialogues
 from .schema import from_dataset, from_row, to_dataset, to_row
-from .template import Interactions, join, pad_rows, trim
+from .template import Interactions, join, pad_rows
 from .tokenizer import DialogueTokenizer
 
 __all__ = [
@@ -19,5 +19,4 @@ __all__ = [
     "pad_rows",
     "to_dataset",
     "to_row",
-    "trim",
 ]

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ..contracts import Ask, Dialogue, Strategy
 from ..errors import UserError
-from .template import Interactions, join, pad_rows, trim
+from ..texts import trim
+from .template import Interactions, join, pad_rows
 from .tokenizer import DialogueTokenizer
 
 log = logging.getLogger(__name__)

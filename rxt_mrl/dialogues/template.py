@@ -1,4 +1,4 @@
-"""Interactions as token rows: pad, join query and answer, trim. Vectorised, for any leading dimensions.
+"""Interactions as token rows: pad, join query and answer. Vectorized, for any leading dimensions.
 
 All rows are right-padded: a mask is True for the first tokens of a row and False after them.
 """
@@ -88,10 +88,3 @@ def pad_rows(rows: Sequence[Sequence[int]], *, pad_id: int = PAD_ID, width: int 
     ids = np.full((len(rows), width), pad_id, dtype=np.int64)
     ids[mask] = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(lengths.sum()))
     return torch.from_numpy(ids), torch.from_numpy(mask)
-
-
-def trim(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Drop the columns at the right that no row uses; at least one column stays."""
-    lengths = mask.sum(-1)
-    width = max(int(lengths.max()) if lengths.numel() else 0, 1)
-    return ids[..., :width], mask[..., :width]

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from ..contracts import RewardContext, TokenText
 from ..dialogues.batching import DialogueTensors
-from ..dialogues.template import join, trim
+from ..dialogues.template import join
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..model import RxT, inference
 from ..model.generation import generate
 from ..model.sampling import SamplingConfig
 from ..seeding import key
+from ..texts import trim
 from .config import Control, EvaluationSettings
 from .controls import batch_bounds, read_memories
 

@@ -16,7 +16,7 @@ def read_memories(memory: Tensor, initial: Tensor, controls: Sequence[Control]) 
     Args:
         memory: ``(layers, rows, slots, dim)``, as written so far; not changed.
         initial: of the same shape, the memory at the start.
-        controls: ``wiped`` reads ``initial``; ``swapped`` reads the memory of the next row, at the same step.
+        controls: ``wiped`` reads ``initial``; ``swapped`` reads the memory of the row before, at the same step.
 
     Returns:
         ``(layers, (1 + controls) * rows, slots, dim)``.

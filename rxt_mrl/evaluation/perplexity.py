@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ..dialogues.batching import DialogueTensors
 from ..model import RxT, inference
+from ..model.scan import memory_rows
 from ..seeding import key
 from ..supervised.losses import next_token_labels, token_loss
 from .controls import batch_bounds
@@ -29,7 +30,7 @@ def token_metrics(model: RxT, dialogues: DialogueTensors, *, batch_size: int = 1
             ids, mask, answer_mask = (part.to(model.device) for part in turns)
             memory = model.initial_memory(stop - start, seeds=[key(seed, "memory", row) for row in range(start, stop)])
             memories = model.scan(memory, ids[:, :-1], mask[:, :-1])
-            read = memories[1:].permute(1, 2, 0, 3, 4).flatten(1, 2)
+            read = memory_rows(memories[1:])
             logits = model.decode(ids[:, 1:].flatten(0, 1), read, mask[:, 1:].flatten(0, 1))
             labels = next_token_labels(ids[:, 1:], answer_mask[:, 1:]).flatten(0, 1)
             mean, right, counted = token_loss(logits, labels)

@@ -1,6 +1,7 @@
 """The Reactive Transformer: configurations, parts, the whole model."""
 
 from .cache import KVCache, MemoryKV, select_memory_kv
+from .components import COMPONENTS
 from .config import (
     AttentionConfig,
     DecoderConfig,
@@ -19,7 +20,7 @@ from .heads import Critic, MLMHead
 from .memory_attention import MemoryAttention
 from .modes import eval_mode, inference
 from .presets import PRESETS, preset
-from .rxt import COMPONENTS, RxT
+from .rxt import RxT
 from .sampling import SamplingConfig, filtered_log_probs
 
 __all__ = [

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from .stepping import DecoderSteps
 
 MemoryKV = list[tuple[Tensor, Tensor]]
 """Per layer, keys and values of the normed memory, each ``(B, kv heads, slots, head dim)``."""
@@ -38,8 +33,6 @@ class KVCache:
         k, v = torch.zeros(2, layers, batch, kv_heads, *sizes, device=device, dtype=dtype)
         self.k, self.v = (k.mT, v.mT) if transposed else (k, v)
         self.set_lengths(torch.zeros(batch, dtype=torch.long, device=device))
-        self.steps: DecoderSteps | None = None
-        """The decoder prepared for steps; made by its first step."""
 
     def set_lengths(self, lengths: Tensor) -> None:
         """Set how many tokens each row holds, long ``(B,)``."""
@@ -95,7 +88,6 @@ class KVCache:
         other = object.__new__(KVCache)
         other.k, other.v = _select(self.k, rows, 1), _select(self.v, rows, 1)
         other.set_lengths(self.lengths[rows])
-        other.steps = self.steps
         return other
 
 

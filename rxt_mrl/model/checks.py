@@ -1,4 +1,4 @@
-"""Checks of what users hand to a model, and trimming of padding. Errors are one line; nothing is cut silently."""
+"""Checks of what users hand to a model, and masks that mask nothing. Errors are one line; nothing is cut silently."""
 
 from __future__ import annotations
 
@@ -61,17 +61,6 @@ def check_memory(memory: Tensor, config: RxTConfig, batch: int | None = None, dt
     expected = (config.num_layers, rows, config.slots, config.embed_dim)
     if tuple(memory.shape) != expected:
         raise UserError(f"memory: shape {tuple(memory.shape)}; allowed: (layers, batch, slots, dim) = {expected}")
-
-
-def longest(mask: Tensor) -> int:
-    """Tokens of the longest row of a right-padded mask ``(..., T)``; at least 1."""
-    return max(1, int(mask.sum(-1).max()))
-
-
-def trim(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Drop the trailing columns that are padding in every row; results at tokens do not change."""
-    width = longest(mask)
-    return ids[..., :width], mask[..., :width]
 
 
 def full_or_none(mask: Tensor) -> Tensor | None:

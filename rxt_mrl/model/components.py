@@ -1,52 +1,66 @@
-"""Which parameter belongs to which component, for freezing, gradual unfreezing and learning rates."""
+"""The components of an RxT, disjoint and complete: for freezing, gradual unfreezing and learning rates.
+
+:data:`~rxt_mrl.contracts.Component` names them. ``decoder`` is without its reading of the memory, which is
+``memory_cross_attention`` (with its norms); a learnt initial memory goes with ``memory_attention``.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
-from ..contracts import Unfreeze
-from . import COMPONENTS as MODEL_COMPONENTS
-from . import RxT
+from ..contracts import Component, Unfreeze
 
-_GOES_WITH = {"initial_memory": "memory_attention"}
-"""Parts of the model that are no components of their own: a learnt initial memory goes with memory attention."""
+COMPONENTS: tuple[Component, ...] = get_args(Component)
+"""All of them, in the order of their parameter groups."""
+
+WRITING: tuple[Component, ...] = ("embedding", "encoder", "memory_attention")
+"""Those that determine what stands in memory."""
+
+_READING = ("memory_cross_attention.", "memory_norm.", "norm2.")
+"""Parts of the decoder's layers that read the memory."""
 
 
-def component_of(model: RxT) -> dict[nn.Parameter, str]:
-    """The component of every parameter of an RxT (see :meth:`RxT.component_parameters`)."""
-    result: dict[nn.Parameter, str] = {}
-    for part in MODEL_COMPONENTS:
-        for parameter in model.component_parameters(part):
-            result[parameter] = _GOES_WITH.get(part, part)
-    return result
+def component_of(name: str) -> str:
+    """The component of a parameter of an RxT, by its name."""
+    part = name.split(".", 1)[0]
+    if part == "decoder" and any(key in name for key in _READING):
+        return "memory_cross_attention"
+    return "memory_attention" if part == "initial" else part
+
+
+def by_component(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """The parameters of every component of an RxT; the shared embedding stands once, as itself."""
+    found: dict[str, list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        found[component_of(name)].append(parameter)
+    return {component: found[component] for component in COMPONENTS}
 
 
 def parameter_groups(
-    modules: Mapping[str, Iterable[nn.Parameter]], *, learning_rate: float, weight_decay: float
+    parameters: Mapping[str, Sequence[nn.Parameter]], *, learning_rate: float, weight_decay: float
 ) -> list[dict[str, Any]]:
     """AdamW groups: per component, matrices with weight decay and everything else without.
 
-    Every group carries ``component`` and ``scale`` (1.0; multiplies the learning rate, see :func:`apply_unfreeze`).
+    Every group carries ``component``, ``decays`` and ``scale`` (1.0; multiplies the learning rate, see
+    :func:`freeze_to`).
     """
-    groups = []
-    for component, parameters in modules.items():
-        held = list(parameters)
-        for decay in (True, False):
-            chosen = [p for p in held if (p.dim() >= 2) == decay]
-            if chosen:
-                groups.append(
-                    {
-                        "params": chosen,
-                        "lr": learning_rate,
-                        "weight_decay": weight_decay if decay else 0.0,
-                        "component": component,
-                        "scale": 1.0,
-                    }
-                )
-    return groups
+    return [
+        {
+            "params": chosen,
+            "lr": learning_rate,
+            "weight_decay": weight_decay if decays else 0.0,
+            "component": component,
+            "decays": decays,
+            "scale": 1.0,
+        }
+        for component, held in parameters.items()
+        for decays in (True, False)
+        if (chosen := [p for p in held if (p.dim() >= 2) == decays])
+    ]
 
 
 def trained_components(unfreeze: Sequence[Unfreeze], update: int) -> dict[str, float] | None:

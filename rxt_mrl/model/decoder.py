@@ -133,30 +133,27 @@ class Decoder(Stack, HubModel):
         return self.logits(outputs[-1][torch.arange(len(last), device=last.device), last])
 
     @torch.no_grad()
-    def step(self, ids: Tensor, memory_kv: MemoryKV, cache: KVCache, lengths: Tensor | None = None) -> Tensor:
+    def step(self, ids: Tensor, memory_kv: MemoryKV, cache: KVCache, steps: DecoderSteps) -> Tensor:
         """Append one token per row ``(B, 1)`` and return the logits ``(B, V)`` that follow it; advances the cache.
 
         Args:
             ids: the tokens; not checked (they come from a sampler).
             memory_kv: from :meth:`memory_kv`.
-            cache: from :meth:`new_cache`, filled by :meth:`prefill`. It keeps weights prepared at the first step: a
-                cache does not outlive an update of the weights.
-            lengths: tokens per row before this one; default: the cache's own count.
+            cache: from :meth:`new_cache`, filled by :meth:`prefill`.
+            steps: from :meth:`prepare_steps`.
 
         Raises:
             UserError: when a row would exceed the cache.
         """
-        if lengths is not None:
-            cache.set_lengths(lengths)
         if cache.longest >= cache.capacity:
             raise UserError(f"cache: a row of {cache.longest} tokens is full; allowed: {cache.capacity} tokens")
-        if cache.steps is None:
-            cache.steps = self._steps(cache.capacity)
-        hidden = cache.steps(self.embedding(ids.squeeze(1)), memory_kv, cache)
+        hidden = steps(self.embedding(ids.squeeze(1)), memory_kv, cache)
         cache.advance()
         return self.logits(hidden)
 
-    def _steps(self, capacity: int) -> DecoderSteps:
+    @torch.no_grad()
+    def prepare_steps(self, capacity: int) -> DecoderSteps:
+        """The layers prepared for :meth:`step` on caches of ``capacity`` tokens; made anew when the weights change."""
         if not use_kernels(self.head.weight):
             return TorchSteps(self.blocks, self.rope, capacity)
         from .kernel_steps import KernelSteps  # compiles at its first use: only generation on a CPU pays for it

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..texts import trim
 from .attention import key_mask
-from .checks import check_memory, check_tokens, full_or_none, trim
+from .checks import check_memory, check_tokens, full_or_none
 from .config import EncoderConfig, RxTConfig
 from .hub import HubModel
 from .layers import Stack

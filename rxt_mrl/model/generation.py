@@ -29,6 +29,7 @@ from .checks import check_memory, check_tokens
 from .modes import eval_mode
 from .rxt import RxT
 from .sampling import SamplingConfig, sample
+from .stepping import DecoderSteps
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class AnswerStream:
         self._rows = room.nonzero().squeeze(-1)
         self._room = room[self._rows]
         self._pending: Tensor | None = None
+        self._steps: DecoderSteps | None = None
         if not self.done:
             self._prefill(query_ids, query_mask, memory, lengths)
 
@@ -148,7 +150,7 @@ class AnswerStream:
             raise RuntimeError("every row is finished")
         with eval_mode(self._model), torch.inference_mode():
             if self._pending is not None:
-                self._logits = self._model.decoder.step(self._pending.unsqueeze(1), self._memory_kv, self._cache)
+                self._logits = self._decode(self._pending)
             uniforms = None if self._uniforms is None else self._uniforms[:, self._step]
             drawn = sample(self._logits, self._sampling, uniforms)
             rows, ids = self._rows, drawn.ids
@@ -184,12 +186,18 @@ class AnswerStream:
             query_ids, query_mask = query_ids[:, :longest], query_mask[:, :longest]
             self._logits = decoder.prefill(query_ids, query_mask, self._memory_kv, self._cache)
 
+    def _decode(self, ids: Tensor) -> Tensor:
+        decoder = self._model.decoder
+        if self._steps is None:  # an answer of one token needs none
+            self._steps = decoder.prepare_steps(self._cache.capacity)
+        return decoder.step(ids.unsqueeze(1), self._memory_kv, self._cache, self._steps)
+
     def _drop(self, finished: Tensor) -> None:
         """Keep only the unfinished rows of everything that the next step reads."""
         keep = (~finished).nonzero().squeeze(-1)
         self._rows, self._room = self._rows[keep], self._room[keep]
         if self.done:
-            del self._cache, self._memory_kv, self._logits, self._pending
+            del self._cache, self._memory_kv, self._logits, self._pending, self._steps
             return
         assert self._pending is not None
         self._pending = self._pending[keep]

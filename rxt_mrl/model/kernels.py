@@ -2,9 +2,9 @@
 
 A step on a few rows does little arithmetic on much memory: matrix-vector work, for which a call of a matrix library
 costs more than its product. These loops read every weight and every key once, in the order in which it lies in memory.
-They are numerics only: arrays in, arrays out, no rows dropped, no choices made. :mod:`rxt_mrl.model.stepping` calls
-them, and tests hold them to the decoder's ordinary forward pass for every variant. They are one file because numba's
-cache on disk notices a change of a function's own file only.
+They are numerics only: arrays in, arrays out, no rows dropped, no choices made. :mod:`rxt_mrl.model.kernel_steps`,
+the norms and the experts call them, and tests hold them to the decoder's ordinary forward pass for every variant. They
+are one file because numba's cache on disk notices a change of a function's own file only.
 
 Keys and values come transposed, ``(batch, kv heads, head dim, tokens)``: then every loop runs over neighbours.
 A NaN among the inputs is a NaN among the outputs: only the search for a maximum assumes that there is none.

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .checks import check_memory, full_or_none, longest
+from ..texts import longest
+from .checks import check_memory, full_or_none
 from .config import RxTConfig
 from .gates import ResidualGate
 from .hub import HubModel
 from .rope import Rope
+from .scan import Carry, carried
 from .stacked import LayerAttention, LayerRMSNorm, make_memory_norm
 
 
@@ -94,13 +96,14 @@ class MemoryAttention(nn.Module, HubModel):
         width = longest(mask)
         return self.write(memory, self.project(encoded[:, :, :width], full_or_none(mask[:, :width])))
 
-    def scan(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> list[Tensor]:
+    def scan(self, memory: Tensor, encoded: Tensor, mask: Tensor, carry: Carry | None = None) -> list[Tensor]:
         """Memories after 0, 1, ..., N interactions; the graph of gradients runs through all of them.
 
         Args:
             memory: ``(L, B, S, D)``.
             encoded: ``(L, N * B, T, D)``, interaction by interaction.
             mask: bool ``(N * B, T)``.
+            carry: bounds the gradient between the writes; None: it is whole.
         """
         batch = memory.shape[1]
         steps = mask.shape[0] // batch
@@ -114,7 +117,8 @@ class MemoryAttention(nn.Module, HubModel):
         masks = (None,) * steps if every.mask is None else by_step(every.mask)
         memories = [memory]
         for k, v, keys in zip(by_step(every.k), by_step(every.v), masks, strict=True):
-            memories.append(self.write(memories[-1], Encoded(k, v, keys)))
+            before = carried(memories, carry)
+            memories.append(self.write(before, Encoded(k, v, keys)))
         return memories
 
     def _among_slots(self, memory: Tensor) -> Tensor:

@@ -12,18 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .checks import check_memory, check_tokens, trim
+from ..texts import trim
+from .checks import check_memory, check_tokens
+from .components import COMPONENTS, by_component
 from .config import RxTConfig
 from .decoder import Decoder, DecoderOutput
 from .encoder import Encoder
 from .hub import HubModel
 from .initial_memory import InitialMemory
 from .memory_attention import MemoryAttention
+from .scan import Carry, carried
 
 _PIECE = 1024
 """Slots or tokens of so many rows are written at once on a CPU: then what a layer makes stays in the cache."""
-
-COMPONENTS = ("embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention", "initial_memory")
 
 
 class RxT(nn.Module, HubModel):
@@ -95,7 +96,7 @@ class RxT(nn.Module, HubModel):
             after[:, piece] = self.update(before, self._encode(words, valid, before), valid)
         return after
 
-    def scan(self, memory: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    def scan(self, memory: Tensor, ids: Tensor, mask: Tensor, carry: Carry | None = None) -> Tensor:
         """Write N interactions one after the other: one encoder call over all, then N small updates.
 
         An encoder that reads the memory has to run interaction by interaction.
@@ -104,6 +105,7 @@ class RxT(nn.Module, HubModel):
             memory: ``(L, B, S, D)``.
             ids: long ``(B, N, T)``.
             mask: bool ``(B, N, T)``, right padding.
+            carry: bounds the gradient between the writes (:mod:`.scan`); None: it runs through all of them.
 
         Returns:
             memories ``(N + 1, L, B, S, D)``: ``[0]`` is the given one, ``[n]`` that after n interactions.
@@ -115,11 +117,12 @@ class RxT(nn.Module, HubModel):
             memories = [memory]
             for turn, valid in zip(ids, mask, strict=True):
                 turn, valid = trim(turn, valid)
-                memories.append(self.update(memories[-1], self._encode(turn, valid, memories[-1]), valid))
+                before = carried(memories, carry)
+                memories.append(self.update(before, self._encode(turn, valid, before), valid))
             return torch.stack(memories)
         flat_ids, flat_mask = ids.flatten(0, 1), mask.flatten(0, 1)
         encoded = self._encode(flat_ids, flat_mask, memory)
-        return torch.stack(self.memory_attention.scan(memory, encoded, flat_mask))
+        return torch.stack(self.memory_attention.scan(memory, encoded, flat_mask, carry))
 
     def decode(self, ids: Tensor, memory: Tensor, mask: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
         """Logits ``(B, T, V)``, causal; see :meth:`Decoder.forward`."""
@@ -132,25 +135,14 @@ class RxT(nn.Module, HubModel):
         return self.decoder(ids, memory, mask, keep)
 
     def component_parameters(self, component: str) -> list[nn.Parameter]:
-        """The parameters of one part, without those of the shared embedding or of another part.
-
-        Args:
-            component: ``memory_cross_attention`` is the decoder's (with its norms); ``decoder`` is the rest of it.
+        """The parameters of one component (:mod:`.components`), without those of another.
 
         Raises:
-            UserError: on an unknown part.
+            UserError: on an unknown component.
         """
         if component not in COMPONENTS:
             raise UserError(f"component: {component!r}; allowed: {', '.join(COMPONENTS)}")
-        cross = ("memory_cross_attention.", "memory_norm.", "norm2.")
-        found = []
-        for name, parameter in self.named_parameters():
-            part = name.split(".", 1)[0]
-            if part == "decoder" and any(key in name for key in cross):
-                part = "memory_cross_attention"
-            if part == ("initial" if component == "initial_memory" else component):
-                found.append(parameter)
-        return found
+        return by_component(self)[component]
 
     def _encode(self, ids: Tensor, mask: Tensor, memory: Tensor) -> Tensor:
         return self.encoder.encode(ids, mask, memory if self.encoder.reads_memory else None)

@@ -11,13 +11,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from rxt_mrl.contracts import Stage
+from rxt_mrl.contracts import Component, Stage
 from rxt_mrl.errors import UserError
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.settings import Settings, explain, merge
-
-Component = Literal["embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention"]
-"""A part of the model with its own learning rate (disjoint: ``decoder`` is without its reading of the memory)."""
 
 
 class ImpoSettings(Settings):

@@ -16,9 +16,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from rxt_mrl import seeding
 from rxt_mrl.model import RxT
+from rxt_mrl.model.scan import memory_rows
 
 from .config import CriticSettings
-from .replay import read_memories
 from .trajectories import Trajectories
 
 
@@ -79,7 +79,7 @@ def featurise(model: RxT, batch: Trajectories, memories: Tensor, gamma: float) -
         memories: ``(N + 1, layers, E, slots, dim)`` of these episodes.
         gamma: discount per step, for the horizon.
     """
-    read = read_memories(memories)
+    read = memory_rows(memories[1:])
     width = batch.query_ids.shape[-1]
     ids, mask = batch.query_ids.reshape(-1, width), batch.query_mask.reshape(-1, width)
     hidden = model.encode(ids, mask, read if model.encoder.reads_memory else None)[-1]

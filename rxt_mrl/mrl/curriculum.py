@@ -12,22 +12,17 @@ import torch
 from rxt_mrl import seeding
 from rxt_mrl.contracts import Promotion, Stage
 from rxt_mrl.model import RxT
-from rxt_mrl.model.components import freeze_to, parameter_groups, trained_components
+from rxt_mrl.model.components import (
+    COMPONENTS,
+    WRITING,
+    by_component,
+    freeze_to,
+    parameter_groups,
+    trained_components,
+)
 
 from .config import AlgorithmSettings, OptimizerSettings, RolloutSettings
 from .rollout import Shard
-
-_WRITING = ("embedding", "encoder", "memory_attention")
-"""Components that determine what stands in memory."""
-
-_PARTS = {
-    "embedding": ("embedding",),
-    "encoder": ("encoder",),
-    "memory_attention": ("memory_attention", "initial_memory"),
-    "decoder": ("decoder",),
-    "memory_cross_attention": ("memory_cross_attention",),
-}
-"""The model's parts of each component: a learnt initial memory goes with memory attention."""
 
 
 @dataclass
@@ -85,13 +80,9 @@ def promoted(rule: Promotion, reward: float, counters: Counters) -> bool:
 
 def policy_optimizer(model: RxT, settings: OptimizerSettings) -> torch.optim.AdamW:
     """One AdamW for the whole training, a group per component: stages change its rates and keep its state."""
-    parts = {
-        component: [p for name in names for p in model.component_parameters(name)]
-        for component, names in _PARTS.items()
-    }
-    groups = parameter_groups(parts, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
-    for group in groups:
-        group["decays"] = group["params"][0].dim() >= 2
+    groups = parameter_groups(
+        by_component(model), learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+    )
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
@@ -100,8 +91,8 @@ def set_rates(optimizer: torch.optim.AdamW, algorithm: AlgorithmSettings, stage:
     settings = algorithm.optimizer
     trained = trained_components(stage.unfreeze, update)
     if algorithm.freeze_memory:
-        trained = dict.fromkeys(_PARTS, 1.0) if trained is None else dict(trained)
-        trained = {name: scale for name, scale in trained.items() if name not in _WRITING}
+        trained = dict.fromkeys(COMPONENTS, 1.0) if trained is None else trained
+        trained = {name: scale for name, scale in trained.items() if name not in WRITING}
     freeze_to(optimizer.param_groups, trained)
     base = settings.learning_rate * rate(settings, update, stage.updates)
     for group in optimizer.param_groups:

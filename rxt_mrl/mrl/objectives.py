@@ -76,23 +76,6 @@ def entropy(distribution: Tensor) -> Tensor:
     return -(distribution.exp() * finite).sum(-1)
 
 
-def answer_logits(logits: Tensor, prompt_lengths: Tensor, length: int) -> Tensor:
-    """The logits that predict an answer, taken out of those of ``prompt + answer``.
-
-    Args:
-        logits: ``(rows, tokens, vocab)`` over right-padded ``prompt + answer``.
-        prompt_lengths: long ``(rows,)``, tokens of the prompt, [A] included; at least 1.
-        length: answer tokens to take.
-
-    Returns:
-        ``(rows, length, vocab)``; entry ``j`` predicts answer token ``j``. Zeros past the end of the input.
-    """
-    positions = prompt_lengths.unsqueeze(-1) - 1 + torch.arange(length, device=logits.device)
-    inside = positions < logits.shape[1]
-    index = positions.clamp(max=logits.shape[1] - 1).unsqueeze(-1).expand(-1, -1, logits.shape[-1])
-    return logits.gather(1, index) * inside.unsqueeze(-1)
-
-
 def impo(
     distribution: Tensor,
     log_probs: Tensor,
@@ -154,8 +137,3 @@ def impo(
     if memory_cosine:
         loss = loss - memory_cosine * torch.cosine_similarity(memory, memory_before.detach(), dim=-1).mean()
     return loss, parts
-
-
-def published_critic_loss(values: Tensor, targets: Tensor, clip: float = 20.0) -> Tensor:
-    """The published critic loss: squared error of clamped values; outside ``-clip .. clip`` nothing is learnt."""
-    return (values.clamp(-clip, clip) - targets.clamp(-clip, clip)).pow(2).mean()

@@ -15,11 +15,11 @@ from torch import Tensor
 from rxt_mrl import seeding
 from rxt_mrl.contracts import Observation, PolicyOutput, TokenArray
 from rxt_mrl.dialogues import DialogueTokenizer
-from rxt_mrl.dialogues.template import trim
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT, inference
 from rxt_mrl.model.generation import generate
 from rxt_mrl.model.sampling import SamplingConfig
+from rxt_mrl.texts import trim
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from rxt_mrl.dialogues.template import join
 from rxt_mrl.model import RxT
 from rxt_mrl.model.sampling import SamplingConfig, filtered_log_probs
+from rxt_mrl.model.scan import memory_rows, truncated
 
 from .trajectories import Trajectories
 
@@ -51,22 +52,8 @@ def write_all(model: RxT, batch: Trajectories, truncate: int | None = None) -> T
     if batch.warmup:
         ids, mask = torch.cat([ids[:, :1], ids], 1), torch.cat([mask[:, :1], mask], 1)
     memory = model.initial_memory(len(batch), seeds=batch.seeds) if batch.start is None else batch.start
-    writes = ids.shape[1]
-    length = writes if truncate is None else truncate
-    parts = []
-    for first in range(0, writes, length):
-        start = memory if first == 0 else memory.detach()
-        scanned = model.scan(start, ids[:, first : first + length], mask[:, first : first + length])
-        parts.append(scanned if first == 0 else scanned[1:])
-        memory = scanned[-1]
-    memories = torch.cat(parts) if len(parts) > 1 else parts[0]
+    memories = model.scan(memory, ids, mask, truncated(truncate))
     return memories[1:] if batch.warmup else memories
-
-
-def read_memories(memories: Tensor) -> Tensor:
-    """What each answer reads, ``(layers, E * N, slots, dim)``, row ``e * N + n``; from :func:`write_all`."""
-    steps, layers, episodes, slots, dim = memories[1:].shape
-    return memories[1:].permute(1, 2, 0, 3, 4).reshape(layers, episodes * steps, slots, dim)
 
 
 def score(model: RxT, batch: Trajectories, memories: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -77,7 +64,7 @@ def score(model: RxT, batch: Trajectories, memories: Tensor, ids: Tensor, mask: 
     # Position p predicts token p + 1.
     keep = torch.cat([answers[:, 1:], torch.zeros_like(answers[:, :1])], dim=1)
     output = model.decode_output(
-        joined.ids.reshape(-1, width), read_memories(memories), joined.mask.reshape(-1, width), keep
+        joined.ids.reshape(-1, width), memory_rows(memories[1:]), joined.mask.reshape(-1, width), keep
     )
     return output.logits, output.router_loss
 

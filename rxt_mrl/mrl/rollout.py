@@ -144,10 +144,6 @@ class RolloutWorker:
         """Take the weights of the learner."""
         self.model.load_state_dict(weights)
 
-    def ping(self) -> bool:
-        """Whether the worker answers."""
-        return True
-
     def play(self, shard: Shard) -> Trajectories:
         """Play the episodes of a shard to their end.
 

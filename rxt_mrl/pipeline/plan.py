@@ -7,7 +7,6 @@ from rich.table import Table
 
 from ..dialogues.batching import DialogueTensors
 from ..dialogues.statistics import Limits, describe
-from ..supervised.batches import batches_per_epoch
 from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageSettings
 from .data import RunData
 from .recipe import Recipe
@@ -34,7 +33,7 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
         if settings is None or settings.updates == 0:
             continue
         rows = data.supervised(name)
-        updates = _updates(settings, len(rows))
+        updates = settings.updates_on(len(rows))
         source = {"joint": recipe.data.text, "interaction": recipe.data.pairs}.get(name) or recipe.data.default
         steps = settings.max_steps if isinstance(settings, MemoryAwareSettings) else None
         cells = (name, source, str(len(rows)), "-" if steps is None else str(steps), str(updates))
@@ -66,13 +65,6 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
     parameters = "" if recipe.model.init_from else f", model {recipe.model.preset}"
     console.print(f"{recipe.name} is fine: {len(recipe.curriculum)} MRL stages{parameters}", highlight=False)
     return table
-
-
-def _updates(settings: StageSettings, rows: int) -> int:
-    if settings.updates is not None:
-        return settings.updates
-    assert settings.epochs is not None
-    return max(1, round(settings.epochs * batches_per_epoch(rows, settings.batch_size) / settings.accumulate))
 
 
 def _tokens(rows: DialogueTensors, steps: int | None = None) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +17,6 @@ from torch.utils.data import Dataset, Sampler
 from ..dialogues.batching import DialogueTensors
 from ..seeding import key, numpy_generator
 from .rows import TokenRows
-
-
-class RowData(Protocol):
-    """Rows that batches are cut from: dialogues or single texts, all encoded."""
-
-    def __len__(self) -> int: ...
 
 
 class EndlessDialogues:
@@ -136,11 +130,6 @@ class BatchSampler(Sampler[list[BatchPlan]]):
             part = part[np.argsort(self._lengths[part], kind="stable")]
             batches += [part[cut : cut + size] for cut in range(0, len(part), size)]
         return [batches[number].tolist() for number in draw.permutation(len(batches))]
-
-
-def batches_per_epoch(rows: int, batch_size: int) -> int:
-    """Batches of one pass over the data, the partial last one included."""
-    return -(-rows // batch_size)
 
 
 class BatchData(Dataset[dict[str, Any]]):

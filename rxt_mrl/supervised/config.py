@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -70,6 +71,13 @@ class StageSettings(Settings):
         if (self.updates is None) == (self.epochs is None):
             raise ValueError("give either updates or epochs, and not both")
         return self
+
+    def updates_on(self, rows: int) -> int:
+        """Updates of the stage on data of so many rows; the partial last batch of an epoch counts."""
+        if self.updates is not None:
+            return self.updates
+        assert self.epochs is not None
+        return max(1, round(self.epochs * math.ceil(rows / self.batch_size) / self.accumulate))
 
 
 class JointSettings(StageSettings):

@@ -11,34 +11,14 @@ batch of dialogues; the loss counts answer tokens only, [EOS] included.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ..model import RxT
+from ..model.scan import memory_rows, truncated
+from ..texts import trim
 from .config import MemoryAwareSettings
 from .losses import IGNORED, next_token_labels, token_loss
-from .objectives import StageModel, StageOutput, ratio, trim
-
-
-def scan_memory(rxt: RxT, memory: Tensor, ids: Tensor, mask: Tensor, truncate: int | None = None) -> Tensor:
-    """All memories of a batch of dialogues, with gradient.
-
-    Args:
-        memory: the initial memory, ``(layers, rows, slots, dim)``.
-        ids, mask: the interactions to write, ``(rows, interactions, tokens)``.
-        truncate: cut the gradient after this many updates; None: never.
-
-    Returns:
-        ``(interactions + 1, layers, rows, slots, dim)``; [0] is the initial memory.
-    """
-    if truncate is None or truncate >= ids.shape[1]:
-        return rxt.scan(memory, ids, mask)
-    parts = [memory.unsqueeze(0)]
-    for start in range(0, ids.shape[1], truncate):
-        stop = start + truncate
-        part = rxt.scan(parts[-1][-1].detach() if start else memory, ids[:, start:stop], mask[:, start:stop])
-        parts.append(part[1:])
-    return torch.cat(parts)
+from .objectives import StageModel, StageOutput, ratio
 
 
 class MemoryAwareModel(StageModel):
@@ -59,10 +39,11 @@ class MemoryAwareModel(StageModel):
         rows = ids.shape[0]
         memory = self.rxt.initial_memory(rows, seeds=row_seeds.tolist())
         written, written_mask = trim(ids[:, :-1], mask[:, :-1])
-        memories = scan_memory(self.rxt, memory, written, written_mask, settings.truncate)
+        memories = self.rxt.scan(memory, written, written_mask, truncated(settings.truncate))
         start = 0 if settings.first_interaction else 1
-        asked, asked_mask, counted = trim(ids[:, start:], mask[:, start:], answer_mask[:, start:])
-        read = memories[start:].permute(1, 2, 0, 3, 4).flatten(1, 2)
+        asked, asked_mask = trim(ids[:, start:], mask[:, start:])
+        counted = answer_mask[:, start:, : asked.shape[-1]]
+        read = memory_rows(memories[start:])
         labels = next_token_labels(asked, counted).flatten(0, 1)
         query_labels = next_token_labels(asked, asked_mask & ~counted).flatten(0, 1)
         keep = labels != IGNORED

@@ -49,9 +49,3 @@ def ratio(total: Tensor, count: Tensor | int) -> Ratio:
     """A detached :data:`Ratio`."""
     count = torch.as_tensor(count, dtype=torch.float32, device=total.device)
     return total.detach().float(), count
-
-
-def trim(ids: Tensor, *masks: Tensor) -> tuple[Tensor, ...]:
-    """Cut padding that no row needs off the right: ``(..., tokens)`` each; the first mask decides."""
-    width = max(1, int(masks[0].sum(-1).max()))
-    return (ids[..., :width], *(mask[..., :width] for mask in masks))

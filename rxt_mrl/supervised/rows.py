@@ -12,6 +12,7 @@ from ..dialogues.batching import DialogueTensors
 from ..dialogues.template import pad_rows
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
+from ..texts import longest
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class TokenRows:
         """Some rows, with the padding that they do not need cut off."""
         index = torch.as_tensor(list(rows), dtype=torch.long)
         mask = self.mask[index]
-        width = max(1, int(mask.sum(-1).max()))
+        width = longest(mask)
         return TokenRows(self.ids[index, :width], mask[:, :width], self.answer_mask[index, :width])
 
 

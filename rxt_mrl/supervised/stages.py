@@ -28,7 +28,6 @@ from .batches import (
     BatchSampler,
     EndlessDialogues,
     StageData,
-    batches_per_epoch,
     data_lengths,
 )
 from .callbacks import MetricsLog, ProgressBar, StageControl
@@ -211,11 +210,7 @@ def _train(
     progress: bool,
 ) -> dict[str, float]:
     size = None if isinstance(rows, EndlessDialogues) else len(rows)
-    updates = settings.updates
-    if updates is None:
-        assert settings.epochs is not None
-        assert size is not None
-        updates = max(1, round(settings.epochs * batches_per_epoch(size, settings.batch_size) / settings.accumulate))
+    updates = settings.updates_on(size or 0)
     on_cpu = stage_model.rxt.device.type == "cpu"
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     args = TrainingArguments(

@@ -8,7 +8,6 @@ may follow a time budget, sums that are logged as means over tokens, and one lin
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
 from ..contracts import Unfreeze
-from ..model.components import component_of, freeze_to, parameter_groups, trained_components
+from ..model.components import by_component, freeze_to, parameter_groups, trained_components
 from ..runs.guards import NotFiniteError, check_finite, check_gradients
 from .batches import BatchData, BatchSampler, whole
 from .config import OptimizerSettings
@@ -82,14 +81,12 @@ class StageTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with a group per component; frozen components keep their group."""
         if self.optimizer is None:
-            by_component: dict[str, list[nn.Parameter]] = defaultdict(list)
-            for parameter, component in component_of(self.stage_model.rxt).items():
-                by_component[component].append(parameter)
+            parameters = by_component(self.stage_model.rxt)
             for name, module in self.stage_model.extra_modules().items():
-                by_component[name].extend(module.parameters())
+                parameters[name] = list(module.parameters())
             settings = self._optimizer_settings
             groups = parameter_groups(
-                by_component, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+                parameters, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
             )
             self.optimizer = torch.optim.AdamW(groups, betas=settings.betas, eps=settings.epsilon, fused=True)
         self.apply_freezing(0)

@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rxt_mrl.dialogues import join, pad_rows, trim
+from rxt_mrl.dialogues import join, pad_rows
+from rxt_mrl.texts import trim
 
 ROWS = st.lists(st.tuples(*[st.lists(st.integers(1, 99), max_size=6)] * 2), min_size=1, max_size=8)
 

@@ -85,7 +85,8 @@ def test_caches():
     memory_kv = MODEL.decoder.memory_kv(MEMORY)
     with torch.no_grad():
         MODEL.decoder.prefill(IDS[:, :4], MASK[:, :4], memory_kv, cache)
-        fails(r"a row of 4 tokens is full", MODEL.decoder.step, IDS[:, :1], memory_kv, cache)
+        steps = MODEL.decoder.prepare_steps(4)
+        fails(r"a row of 4 tokens is full", MODEL.decoder.step, IDS[:, :1], memory_kv, cache, steps)
 
 
 def test_batches_and_parts():

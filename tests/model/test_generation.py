@@ -78,7 +78,8 @@ def test_cache_equals_whole_sequences_step_by_step(variant: str, rope: str) -> N
         memory_kv = model.decoder.memory_kv(memory)
         cache = model.decoder.new_cache(3, 15)
         got = [model.decoder.prefill(ids, mask, memory_kv, cache)]
-        got += [model.decoder.step(follow[:, t : t + 1], memory_kv, cache) for t in range(6)]
+        steps = model.decoder.prepare_steps(15)
+        got += [model.decoder.step(follow[:, t : t + 1], memory_kv, cache, steps) for t in range(6)]
     for row in range(3):
         whole = torch.cat([ids[row][mask[row]], follow[row]])
         want = uncached(model, whole, memory[:, row : row + 1])[-7:]
@@ -97,8 +98,9 @@ def test_dropping_rows_from_the_cache_changes_nothing() -> None:
             model.decoder.prefill(ids, mask, memory_kv, cache)
             if drop:
                 cache, memory_kv = cache.select(keep), [(k[keep], v[keep]) for k, v in memory_kv]
+            steps = model.decoder.prepare_steps(12)
             for _ in range(3):
-                logits = model.decoder.step(token[keep] if drop else token, memory_kv, cache)
+                logits = model.decoder.step(token[keep] if drop else token, memory_kv, cache, steps)
             answers.append(logits if drop else logits[keep])
     torch.testing.assert_close(*answers, **EXACT)
 

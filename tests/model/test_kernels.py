@@ -42,8 +42,9 @@ def test_steps_of_each_precision(dtype, steps):
     memory_kv = model.decoder.memory_kv_for_steps(model.initial_memory(1))
     ids = torch.tensor([[2, 5]])
     model.decoder.prefill(ids, torch.ones_like(ids, dtype=torch.bool), memory_kv, cache)
-    assert not model.decoder.step(ids[:, :1], memory_kv, cache).requires_grad
-    assert type(cache.steps) is steps
+    prepared = model.decoder.prepare_steps(cache.capacity)
+    assert not model.decoder.step(ids[:, :1], memory_kv, cache, prepared).requires_grad
+    assert type(prepared) is steps
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

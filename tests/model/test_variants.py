@@ -104,11 +104,12 @@ def check_cached(model: RxT, ids, mask, memory, logits) -> None:
     valid = torch.arange(width) < prompt[:, None]
     index = torch.arange(rows)
     same(model.decoder.prefill(ids[:, :width], valid, memory_kv, cache), logits[index, prompt - 1])
+    steps = model.decoder.prepare_steps(cache.capacity)
     at = prompt.clone()
     while (alive := at < lengths[index]).any():
         cache, index, at = cache.select(alive), index[alive], at[alive]
         kv = select_memory_kv(memory_kv, index)
-        same(model.decoder.step(ids[index, at, None], kv, cache), logits[index, at])
+        same(model.decoder.step(ids[index, at, None], kv, cache, steps), logits[index, at])
         at = at + 1
 
 

@@ -63,12 +63,6 @@ def test_entropy_survives_filtered_tokens():
     assert logits.grad.isfinite().all()
 
 
-def test_answer_logits_start_at_the_last_token_of_the_prompt():
-    logits = torch.arange(2 * 6, dtype=torch.float).view(2, 6, 1)
-    taken = objectives.answer_logits(logits, torch.tensor([2, 5]), 3).squeeze(-1)
-    torch.testing.assert_close(taken, torch.tensor([[1.0, 2.0, 3.0], [10.0, 11.0, 0.0]]))
-
-
 def test_clip_fraction_counts_answer_tokens_only():
     new, old, mask = _case()
     assert objectives.clip_fraction(new.detach(), old, mask, 0.2).item() == pytest.approx(2 / 3)

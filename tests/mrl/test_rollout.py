@@ -7,10 +7,11 @@ from rxt_mrl.envs.repeat_previous import symbol_tokenizer
 from rxt_mrl.contracts import Policy
 from rxt_mrl.errors import UserError
 from rxt_mrl.model.sampling import SamplingConfig
+from rxt_mrl.model.scan import memory_rows
 from rxt_mrl.mrl.config import EnvSpec
 from rxt_mrl.mrl.curriculum import fixed_plan
 from rxt_mrl.mrl.policy import RxTPolicy
-from rxt_mrl.mrl.replay import read_memories, replay, score, supervised_loss, write_all
+from rxt_mrl.mrl.replay import replay, score, supervised_loss, write_all
 from rxt_mrl.mrl.rollout import RolloutWorker, make_setup
 from rxt_mrl.mrl.sampled_reward import number_of_dialogues
 from rxt_mrl.mrl.trajectories import concatenate
@@ -105,7 +106,7 @@ def test_truncation_changes_the_gradient_and_not_the_values(model, play):
 def test_memories_are_read_in_row_order(model, play):
     batch = play(model)
     memories = write_all(model, batch)
-    read = read_memories(memories)
+    read = memory_rows(memories[1:])
     assert torch.equal(read[:, 2 * batch.steps + 1], memories[2, :, 2])
 
 

@@ -106,13 +106,14 @@ def greedy(model: RxT, prompt: torch.Tensor, memory: torch.Tensor, eos: int, lim
     memory_kv = model.decoder.memory_kv(memory)
     cache = model.decoder.new_cache(1, min(prompt.shape[1] + limit, model.config.max_tokens))
     logits = model.decoder.prefill(prompt, torch.ones_like(prompt, dtype=torch.bool), memory_kv, cache)
+    steps = model.decoder.prepare_steps(cache.capacity)
     answer: list[int] = []
     while len(answer) < limit:
         token = logits.argmax(-1, keepdim=True)
         answer.append(int(token))
         if answer[-1] == eos:
             break
-        logits = model.decoder.step(token, memory_kv, cache)
+        logits = model.decoder.step(token, memory_kv, cache, steps)
     return answer
 
 

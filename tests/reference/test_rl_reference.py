@@ -7,14 +7,73 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
-from rxt_mrl.mrl.advantages import published_advantages, published_gae
-from rxt_mrl.mrl.objectives import answer_logits, impo, published_critic_loss
+from rxt_mrl.mrl.objectives import impo
 
 ROOT = Path(os.environ.get("RXT_MRL_REFERENCE", Path(__file__).parents[3] / "shared" / "reference")) / "RL"
 pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason=f"no reference numbers in {ROOT} (set RXT_MRL_REFERENCE)")
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 GRADIENT = {"atol": 1e-6, "rtol": 1e-4}
+
+
+def published_advantages(rewards: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """The published default: ``reward - value`` normalised over everything, and the rewards as critic targets.
+
+    Args:
+        rewards: ``(time, batch)``.
+        values: ``(time, batch)``.
+    """
+    advantages = rewards - values
+    return (advantages - advantages.mean()) / (advantages.std() + 1e-8), rewards
+
+
+def published_gae(
+    rewards: Tensor, values: Tensor, dones: Tensor, gamma: float = 0.99, lam: float = 0.95
+) -> tuple[Tensor, Tensor]:
+    """The published GAE, for comparison: episodes laid end to end in time, the last row only bootstraps.
+
+    Args:
+        rewards: ``(time, batch)``.
+        values: ``(time, batch)``.
+        dones: bool ``(time,)``, True at the last step of an episode.
+        gamma: discount.
+        lam: lambda.
+
+    Returns:
+        Normalised advantages and the critic's targets, both ``(time - 1, batch)``.
+    """
+    alive = (~dones[:-1]).to(rewards.dtype).unsqueeze(-1)
+    delta = rewards[:-1] + gamma * values[1:] * alive - values[:-1]
+    advantages = torch.empty_like(delta)
+    running = torch.zeros_like(delta[0])
+    for time in range(delta.shape[0] - 1, -1, -1):
+        running = delta[time] + gamma * lam * alive[time] * running
+        advantages[time] = running
+    targets = advantages + values[:-1]
+    return (advantages - advantages.mean()) / (advantages.std() + 1e-8), targets
+
+
+def published_critic_loss(values: Tensor, targets: Tensor, clip: float = 20.0) -> Tensor:
+    """The published critic loss: squared error of clamped values; outside ``-clip .. clip`` nothing is learnt."""
+    return (values.clamp(-clip, clip) - targets.clamp(-clip, clip)).pow(2).mean()
+
+
+def answer_logits(logits: Tensor, prompt_lengths: Tensor, length: int) -> Tensor:
+    """The logits that predict an answer, taken out of those of ``prompt + answer``.
+
+    Args:
+        logits: ``(rows, tokens, vocab)`` over right-padded ``prompt + answer``.
+        prompt_lengths: long ``(rows,)``, tokens of the prompt, [A] included; at least 1.
+        length: answer tokens to take.
+
+    Returns:
+        ``(rows, length, vocab)``; entry ``j`` predicts answer token ``j``. Zeros past the end of the input.
+    """
+    positions = prompt_lengths.unsqueeze(-1) - 1 + torch.arange(length, device=logits.device)
+    inside = positions < logits.shape[1]
+    index = positions.clamp(max=logits.shape[1] - 1).unsqueeze(-1).expand(-1, -1, logits.shape[-1])
+    return logits.gather(1, index) * inside.unsqueeze(-1)
 
 
 @pytest.fixture(scope="module")

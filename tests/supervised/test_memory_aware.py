@@ -4,9 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from rxt_mrl.model.scan import Truncated, truncated
 from rxt_mrl.supervised.batches import BatchData, BatchPlan
 from rxt_mrl.supervised.config import MemoryAwareSettings
-from rxt_mrl.supervised.memory_aware import MemoryAwareModel, scan_memory
+from rxt_mrl.supervised.memory_aware import MemoryAwareModel
 
 
 @pytest.fixture
@@ -41,12 +42,12 @@ def test_the_last_answer_teaches_the_first_write(model, batch):
     ids, mask = batch["ids"][:, :-1], batch["mask"][:, :-1]
     for truncate, reached in ((None, True), (1, False)):
         memory = model.initial_memory(3).detach().requires_grad_()
-        last = scan_memory(model, memory, ids, mask, truncate)[-1]
+        last = model.scan(memory, ids, mask, truncated(truncate))[-1]
         (gradient,) = torch.autograd.grad(last.sum(), memory, allow_unused=True)
         assert (gradient is not None and bool(gradient.abs().sum() > 0)) is reached
-    full = scan_memory(model, memory, ids, mask)
-    torch.testing.assert_close(scan_memory(model, memory, ids, mask, 1), full)
-    torch.testing.assert_close(scan_memory(model, memory, ids, mask, 2), full)
+    full = model.scan(memory, ids, mask)
+    torch.testing.assert_close(model.scan(memory, ids, mask, Truncated(1)), full)
+    torch.testing.assert_close(model.scan(memory, ids, mask, Truncated(2)), full)
 
 
 def test_padding_changes_nothing(model, batch):

@@ -33,8 +33,8 @@ SETTINGS: dict[str, StageSettings] = {
 TRAINED = {
     "joint": {"embedding", "encoder", "decoder", "memory_cross_attention"},
     "interaction": {"embedding", "encoder", "decoder", "memory_cross_attention"},
-    "memory_attention": {"memory_attention", "initial_memory"},
-    "memory_aware": {"embedding", "encoder", "decoder", "memory_cross_attention", "memory_attention", "initial_memory"},
+    "memory_attention": {"memory_attention"},
+    "memory_aware": {"embedding", "encoder", "decoder", "memory_cross_attention", "memory_attention"},
 }
 
 
