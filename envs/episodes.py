@@ -40,7 +40,7 @@ class EpisodeBatch:
         self.step = np.zeros(len(episodes), dtype=np.int64)
         self._rows, self._last = np.arange(len(episodes)), steps
         self._arrays = {
-            f"{kind}_{part}": getattr(dialogues, f"{kind}_{part}").numpy()[:, :turns].take(episodes, axis=0)
+            f"{kind}_{part}": getattr(getattr(dialogues, kind), part).numpy()[:, :turns].take(episodes, axis=0)
             for kind in ("query", "answer")
             for part in ("ids", "mask")
         }

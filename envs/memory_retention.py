@@ -94,7 +94,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         self.strategy: Strategy = dialogues.strategy if strategy is None else strategy
         self.teacher_forcing = teacher_forcing
         self.max_new_tokens = _at_least_one(
-            "max_new_tokens", dialogues.answer_ids.shape[-1] if max_new_tokens is None else max_new_tokens
+            "max_new_tokens", dialogues.answer.ids.shape[-1] if max_new_tokens is None else max_new_tokens
         )
         check_dialogues(dialogues, self.steps, self.strategy)
         self.reward = build_reward(reward)
@@ -104,8 +104,8 @@ class MemoryRetentionVectorEnv(VectorEnv):
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
 
         self.vocab_size = tokenizer.vocab_size
-        query_width = dialogues.query_ids.shape[-1]
-        self.interaction_width = query_width + max(dialogues.answer_ids.shape[-1], self.max_new_tokens)
+        query_width = dialogues.query.ids.shape[-1]
+        self.interaction_width = query_width + max(dialogues.answer.ids.shape[-1], self.max_new_tokens)
         widths = (self.interaction_width, query_width, self.vocab_size)
         self.single_observation_space = observation_space(*widths)
         self.observation_space = observation_space(*widths, vectors=self.num_envs)
@@ -269,7 +269,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
 
     def _fitting(self, answer: TokenArray) -> TokenArray:
         """What a subclass wants to be written, if there is room for it."""
-        limit = self.interaction_width - self.dialogues.query_ids.shape[-1]
+        limit = self.interaction_width - self.dialogues.query.ids.shape[-1]
         shape = answer["ids"].shape
         if len(shape) != 2 or shape[0] != self.num_envs or shape[1] > limit or answer["mask"].shape != shape:
             raise UserError(f"complete: tokens must be ({self.num_envs}, at most {limit}), got {shape}")

@@ -133,14 +133,14 @@ class OraclePolicy:
     """
 
     def __init__(self, dialogues: DialogueTensors) -> None:
-        self._answer_ids = dialogues.answer_ids.numpy()
-        self._answer_mask = dialogues.answer_mask.numpy()
+        self._answer_ids = dialogues.answer.ids.numpy()
+        self._answer_mask = dialogues.answer.mask.numpy()
         joined = dialogues.interactions()
-        width = max(joined.ids.shape[-1], dialogues.query_ids.shape[-1])
+        width = max(joined.ids.shape[-1], dialogues.query.ids.shape[-1])
         # A random number per position makes a hash of a row that does not depend on its padding.
         self._factors = np.random.Generator(np.random.Philox(key=7)).integers(1, 2**62, size=width, dtype=np.int64)
         self._interactions = self._hash(joined.ids.numpy(), joined.mask.numpy())
-        self._queries = self._hash(dialogues.query_ids.numpy(), dialogues.query_mask.numpy())
+        self._queries = self._hash(dialogues.query.ids.numpy(), dialogues.query.mask.numpy())
 
     def reset(self, batch: int, *, seeds: Sequence[int] | None = None) -> OracleState:
         """Every dialogue is possible; there is nothing to draw, seeds are not used."""

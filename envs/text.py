@@ -36,7 +36,7 @@ class TextView(gym.Wrapper):
         self._tokenizer, self._limit = vector.tokenizer, vector.max_new_tokens
         # A byte-level token stands for at most as many characters as its name has letters.
         longest = max(map(len, self._tokenizer.tokenizer.get_vocab()))
-        query_width = vector.dialogues.query_ids.shape[-1]
+        query_width = vector.dialogues.query.ids.shape[-1]
         answer_width = vector.interaction_width - query_width
         self.observation_space = spaces.Dict(
             {

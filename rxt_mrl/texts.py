@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,16 +23,31 @@ _PIECE = re.compile(r"\s*(?:\w+|[^\w\s])|\s+$")
 _EMBED_DIM = 64
 
 
+class Tokens(NamedTuple):
+    """Right-padded token rows ``(..., tokens)``: ids, long, and their mask, bool, True for tokens."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+
+    def part(self, *index: Any) -> Tokens:
+        """Some of the rows, with the padding that they need and no more; ``index`` is of the leading dimensions."""
+        return trim(self.ids[index], self.mask[index])
+
+    def to(self, device: torch.device | str) -> Tokens:
+        """The same on another device."""
+        return Tokens(self.ids.to(device), self.mask.to(device))
+
+
 def longest(mask: torch.Tensor) -> int:
     """Tokens of the longest row of a right-padded mask ``(..., tokens)``; at least 1."""
     lengths = mask.sum(-1)
     return max(1, int(lengths.max())) if lengths.numel() else 1
 
 
-def trim(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def trim(ids: torch.Tensor, mask: torch.Tensor) -> Tokens:
     """Drop the columns at the right that no row uses; at least one column stays."""
     width = longest(mask)
-    return ids[..., :width], mask[..., :width]
+    return Tokens(ids[..., :width], mask[..., :width])
 
 
 class TokenText:

@@ -27,6 +27,7 @@ from rxt_mrl.model.generation import AnswerStream
 from rxt_mrl.model.modes import inference
 from rxt_mrl.model.rxt import RxT
 from rxt_mrl.model.sampling import SamplingConfig
+from rxt_mrl.texts import Tokens
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,8 @@ class Conversations:
         self.wait()
         for start in range(0, max(map(len, content.values())), piece):
             pieces = {row: ids[start : start + piece] for row, ids in content.items() if len(ids) > start}
-            ids, mask = pad_rows([[tokenizer.bos_id, *part, tokenizer.eos_id] for part in pieces.values()])
-            self._memory = self._written(tuple(pieces), ids.to(self._memory.device), mask.to(self._memory.device))[0]
+            told = pad_rows([[tokenizer.bos_id, *part, tokenizer.eos_id] for part in pieces.values()])
+            self._memory = self._written(tuple(pieces), *told.to(self._memory.device))[0]
 
     def save(self, path: str | Path) -> Path:
         """Save the memory, the seeds and the turns to a file (see :mod:`rxt_mrl.conversation.memory_file`)."""
@@ -230,11 +231,10 @@ class Conversations:
             yield finished
         rows = tuple(prompts)
         device = self._memory.device
-        ids, mask = (part.to(device) for part in pad_rows(list(prompts.values())))
+        prompt = pad_rows(list(prompts.values())).to(device)
         stream = AnswerStream(
             self.model,
-            ids,
-            mask,
+            *prompt,
             self._of(rows),
             self.sampling,
             seeds=[seeding.key(self._seeds[row], "turn", self._turns[row]) for row in rows],
@@ -254,7 +254,7 @@ class Conversations:
         if turn != self._asked:
             raise UserError("this answer was left unfinished and another query was asked; it cannot be continued")
         result = stream.result()
-        interaction = join(ids, mask, result.ids, result.mask)
+        interaction = join(prompt, Tokens(result.ids, result.mask))
         for row in rows:
             self._turns[row] += 1
         yield from self._write(rows, interaction.ids, interaction.mask)

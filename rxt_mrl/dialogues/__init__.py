@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from .batching import DialogueTensors, EncodingReport, encode_dialogues
 from .schema import from_dataset, from_row, to_dataset, to_row
-from .template import Interactions, join, pad_rows
+from .template import TokenRows, join, pad_rows
 from .tokenizer import DialogueTokenizer
 
 __all__ = [
     "DialogueTensors",
     "DialogueTokenizer",
     "EncodingReport",
-    "Interactions",
+    "TokenRows",
     "encode_dialogues",
     "from_dataset",
     "from_row",

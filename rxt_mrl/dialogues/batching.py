@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ..contracts import Ask, Dialogue, Strategy
 from ..errors import UserError
-from ..texts import trim
-from .template import Interactions, join, pad_rows
+from ..texts import Tokens
+from .template import TokenRows, join, pad_rows
 from .tokenizer import DialogueTokenizer
 
 log = logging.getLogger(__name__)
@@ -51,32 +51,28 @@ class DialogueTensors:
     """Encoded dialogues, all with the same number of follow-ups.
 
     Attributes:
-        query_ids: long ``(dialogues, 1 + steps, query tokens)``: ``[BOS][Q]query[A]``, right-padded.
-        query_mask: bool, of the same shape, True for tokens.
-        answer_ids: long ``(dialogues, 1 + steps, answer tokens)``: ``answer[EOS]``; a cut answer has no ``[EOS]``.
-        answer_mask: bool, of the same shape.
+        query: ``(dialogues, 1 + steps, query tokens)``: ``[BOS][Q]query[A]``.
+        answer: ``(dialogues, 1 + steps, answer tokens)``: ``answer[EOS]``; a cut answer has no ``[EOS]``.
         asks: annotated facts, ``asks[dialogue][interaction]``.
         told_at: long ``(dialogues, 1 + steps)``: where the asked fact was told; -1 where no fact or several are asked.
         strategy: how the dialogues are built.
         report: what was cut when the data set was encoded; None for a batch.
     """
 
-    query_ids: Tensor
-    query_mask: Tensor
-    answer_ids: Tensor
-    answer_mask: Tensor
+    query: Tokens
+    answer: Tokens
     asks: Asks
     told_at: Tensor
     strategy: Strategy = "multi_step"
     report: EncodingReport | None = None
 
     def __len__(self) -> int:
-        return self.query_ids.shape[0]
+        return self.query.ids.shape[0]
 
     @property
     def steps(self) -> int:
         """Follow-ups of each dialogue."""
-        return self.query_ids.shape[1] - 1
+        return self.query.ids.shape[1] - 1
 
     @property
     def distance(self) -> Tensor:
@@ -97,22 +93,19 @@ class DialogueTensors:
             rows = range(*rows.indices(len(self)))
         index = torch.as_tensor(rows if isinstance(rows, Tensor | np.ndarray) else list(rows), dtype=torch.long)
         turns = 1 + steps
-        index = index.to(self.query_ids.device)
-        query_ids, query_mask = trim(self.query_ids[index, :turns], self.query_mask[index, :turns])
-        answer_ids, answer_mask = trim(self.answer_ids[index, :turns], self.answer_mask[index, :turns])
+        part = index.to(self.told_at.device), slice(turns)
         asks = tuple(self.asks[row][:turns] for row in index.tolist())
-        return DialogueTensors(
-            query_ids, query_mask, answer_ids, answer_mask, asks, self.told_at[index, :turns], self.strategy
-        )
+        return DialogueTensors(self.query.part(*part), self.answer.part(*part), asks, self.told_at[part], self.strategy)
 
-    def interactions(self) -> Interactions:
-        """Joined interactions ``(dialogues, 1 + steps, tokens)``: ids, mask, mask of the answer tokens."""
-        return join(self.query_ids, self.query_mask, self.answer_ids, self.answer_mask)
+    def interactions(self) -> TokenRows:
+        """Joined interactions ``(dialogues, 1 + steps, tokens)``."""
+        return join(self.query, self.answer)
 
     def to(self, device: torch.device | str) -> DialogueTensors:
         """The same dialogues on another device."""
-        names = ("query_ids", "query_mask", "answer_ids", "answer_mask", "told_at")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        return replace(
+            self, query=self.query.to(device), answer=self.answer.to(device), told_at=self.told_at.to(device)
+        )
 
 
 def encode_dialogues(
@@ -175,13 +168,13 @@ def encode_dialogues(
     query_rows = [head + ids[: max_query - 3] + tail for ids in queries]
     answer_rows = [(ids + end)[:max_answer] for ids in answers]
     shape = (len(dialogues), steps + 1, -1)
-    query_ids, query_mask = (part.reshape(shape) for part in pad_rows(query_rows, pad_id=tokenizer.pad_id))
-    answer_ids, answer_mask = (part.reshape(shape) for part in pad_rows(answer_rows, pad_id=tokenizer.pad_id))
+    query, answer = (
+        Tokens(*(field.reshape(shape) for field in pad_rows(rows, pad_id=tokenizer.pad_id)))
+        for rows in (query_rows, answer_rows)
+    )
     asks = tuple(tuple(turn.asks for turn in row) for row in turns)
     told_at = [[turn[0].told_at if len(turn) == 1 else -1 for turn in row] for row in asks]
-    return DialogueTensors(
-        query_ids, query_mask, answer_ids, answer_mask, asks, torch.tensor(told_at, dtype=torch.long), strategy, report
-    )
+    return DialogueTensors(query, answer, asks, torch.tensor(told_at, dtype=torch.long), strategy, report)
 
 
 def _too_long(queries: np.ndarray, answers: np.ndarray, max_query: int, max_answer: int, turns: int) -> str:

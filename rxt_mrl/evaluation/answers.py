@@ -19,7 +19,7 @@ from ..model import RxT, inference
 from ..model.generation import generate
 from ..model.sampling import SamplingConfig
 from ..seeding import key
-from ..texts import trim
+from ..texts import Tokens, trim
 from .config import Control, EvaluationSettings
 from .controls import batch_bounds, read_memories
 
@@ -60,7 +60,7 @@ def play(
         seed: key of initial memories and of sampling.
         embedding: ``(vocab, dim)`` for rewards.
     """
-    longest = int(dialogues.answer_mask.sum(-1).max()) + 8
+    longest = int(dialogues.answer.mask.sum(-1).max()) + 8
     sampling = SamplingConfig(temperature=settings.temperature, max_new_tokens=settings.max_new_tokens or longest)
     for start, stop in batch_bounds(len(dialogues), settings.batch_size):
         batch = dialogues.select(slice(start, stop))
@@ -91,21 +91,21 @@ def _play_batch(
         history.append(tokenizer.token_text(ids, mask))
         with inference(model):
             memory = model.write(memory, ids.to(device), mask.to(device))
-        query_ids, query_mask = trim(batch.query_ids[:, step], batch.query_mask[:, step])
+        asked = batch.query.part(slice(None), step)
         times = 1 + len(controls)
         seeds = [key(seed, "answer", row, step) for row in range(*rows)]
         answers = generate(
             model,
-            query_ids.repeat(times, 1).to(device),
-            query_mask.repeat(times, 1).to(device),
+            asked.ids.repeat(times, 1).to(device),
+            asked.mask.repeat(times, 1).to(device),
             read_memories(memory, initial, controls),
             sampling,
             seeds=seeds * times,
             eos_id=tokenizer.eos_id,
         )
-        parts = list(zip(answers.ids.cpu().split(count), answers.mask.cpu().split(count), strict=True))
-        query = tokenizer.token_text(query_ids, query_mask)
-        reference = tokenizer.token_text(*trim(batch.answer_ids[:, step], batch.answer_mask[:, step]))
+        parts = list(map(Tokens, answers.ids.cpu().split(count), answers.mask.cpu().split(count)))
+        query = tokenizer.token_text(*asked)
+        reference = tokenizer.token_text(*batch.answer.part(slice(None), step))
         contexts = [
             RewardContext(
                 query=query,
@@ -124,5 +124,5 @@ def _play_batch(
         if settings.teacher_forcing:
             ids, mask = turns.ids[:, step], turns.mask[:, step]
         else:
-            written = join(query_ids, query_mask, *parts[0])
+            written = join(asked, parts[0])
             ids, mask = written.ids, written.mask

@@ -26,8 +26,8 @@ def token_metrics(model: RxT, dialogues: DialogueTensors, *, batch_size: int = 1
     nll = correct = tokens = 0.0
     with inference(model):
         for start, stop in batch_bounds(len(dialogues), batch_size):
-            turns = dialogues.select(slice(start, stop)).interactions()
-            ids, mask, answer_mask = (part.to(model.device) for part in turns)
+            turns = dialogues.select(slice(start, stop)).interactions().to(model.device)
+            ids, mask, answer_mask = turns.ids, turns.mask, turns.answer_mask
             memory = model.initial_memory(stop - start, seeds=[key(seed, "memory", row) for row in range(start, stop)])
             memories = model.scan(memory, ids[:, :-1], mask[:, :-1])
             read = memory_rows(memories[1:])

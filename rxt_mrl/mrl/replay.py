@@ -19,6 +19,7 @@ from rxt_mrl.dialogues.template import join
 from rxt_mrl.model import RxT
 from rxt_mrl.model.sampling import SamplingConfig, filtered_log_probs
 from rxt_mrl.model.scan import memory_rows, truncated
+from rxt_mrl.texts import Tokens
 
 from .trajectories import Trajectories
 
@@ -58,7 +59,7 @@ def write_all(model: RxT, batch: Trajectories, truncate: int | None = None) -> T
 
 def score(model: RxT, batch: Trajectories, memories: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
     """Logits ``(n, vocab)`` that predict the n tokens of the answers ``ids`` ``(E, N, T)``, and the router loss."""
-    joined = join(batch.query_ids, batch.query_mask, ids, mask)
+    joined = join(Tokens(batch.query_ids, batch.query_mask), Tokens(ids, mask))
     width = joined.ids.shape[-1]
     answers = joined.answer_mask.reshape(-1, width)
     # Position p predicts token p + 1.

@@ -70,4 +70,4 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
 def _tokens(rows: DialogueTensors, steps: int | None = None) -> float:
     """Mean tokens of a dialogue, its first interaction and ``steps`` follow-ups."""
     turns = 1 + (rows.steps if steps is None else steps)
-    return float((rows.query_mask[:, :turns].sum() + rows.answer_mask[:, :turns].sum()) / len(rows))
+    return float((rows.query.mask[:, :turns].sum() + rows.answer.mask[:, :turns].sum()) / len(rows))

@@ -21,12 +21,11 @@ from .config import (
 
 if TYPE_CHECKING:
     from .batches import EndlessDialogues
-    from .rows import TokenRows, interaction_rows, text_rows
+    from .rows import interaction_rows, text_rows
     from .stages import last_checkpoint, run_stage
 
 _LAZY = {
     "EndlessDialogues": "batches",
-    "TokenRows": "rows",
     "interaction_rows": "rows",
     "last_checkpoint": "stages",
     "run_stage": "stages",
@@ -44,7 +43,6 @@ __all__ = [
     "StageName",
     "StageSettings",
     "SupervisedSettings",
-    "TokenRows",
     "interaction_rows",
     "last_checkpoint",
     "run_stage",

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from ..dialogues.batching import DialogueTensors
+from ..dialogues.template import TokenRows
 from ..seeding import key, numpy_generator
-from .rows import TokenRows
 
 
 class EndlessDialogues:
@@ -155,15 +155,13 @@ class BatchData(Dataset[dict[str, Any]]):
         rows = list(plan.rows)
         if isinstance(self._data, TokenRows):
             part = self._data.select(rows)
-            ids, mask, answer_mask = part.ids, part.mask, part.answer_mask
         else:
-            turns = self._data.select(rows, steps=plan.steps).interactions()
-            ids, mask, answer_mask = turns.ids, turns.mask, turns.answer_mask
+            part = self._data.select(rows, steps=plan.steps).interactions()
         seeds = [key(self._seed, "memory", plan.number, place) for place in range(len(rows))]
         return {
-            "ids": ids,
-            "mask": mask,
-            "answer_mask": answer_mask,
+            "ids": part.ids,
+            "mask": part.mask,
+            "answer_mask": part.answer_mask,
             "row_seeds": torch.tensor(seeds, dtype=torch.long),
             "draw": torch.tensor(key(self._seed, "draw", plan.number), dtype=torch.long),
         }
@@ -180,4 +178,4 @@ def data_lengths(data: StageData) -> Tensor | None:
         return None
     if isinstance(data, TokenRows):
         return data.lengths
-    return (data.query_mask.sum(-1) + data.answer_mask.sum(-1)).max(-1).values
+    return (data.query.mask.sum(-1) + data.answer.mask.sum(-1)).max(-1).values

@@ -2,47 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor
 
 from ..dialogues.batching import DialogueTensors
-from ..dialogues.template import pad_rows
+from ..dialogues.template import TokenRows, pad_rows
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
-from ..texts import longest
-
-
-@dataclass(frozen=True)
-class TokenRows:
-    """Encoded texts or interactions.
-
-    Attributes:
-        ids: long ``(rows, tokens)``, right-padded.
-        mask: bool ``(rows, tokens)``, True for tokens.
-        answer_mask: bool ``(rows, tokens)``, the tokens of the answer with [EOS]; all False for plain text.
-    """
-
-    ids: Tensor
-    mask: Tensor
-    answer_mask: Tensor
-
-    def __len__(self) -> int:
-        return self.ids.shape[0]
-
-    @property
-    def lengths(self) -> Tensor:
-        """Tokens of every row, long ``(rows,)``."""
-        return self.mask.sum(-1)
-
-    def select(self, rows: Sequence[int]) -> TokenRows:
-        """Some rows, with the padding that they do not need cut off."""
-        index = torch.as_tensor(list(rows), dtype=torch.long)
-        mask = self.mask[index]
-        width = longest(mask)
-        return TokenRows(self.ids[index, :width], mask[:, :width], self.answer_mask[index, :width])
 
 
 def text_rows(texts: Iterable[str], tokenizer: DialogueTokenizer, *, max_tokens: int) -> TokenRows:
@@ -64,8 +31,5 @@ def text_rows(texts: Iterable[str], tokenizer: DialogueTokenizer, *, max_tokens:
 
 def interaction_rows(dialogues: DialogueTensors) -> TokenRows:
     """Every interaction of every dialogue as a row of its own, ``[BOS][Q] query [A] answer [EOS]``."""
-    turns = dialogues.interactions()
-    keep = turns.mask.flatten(0, 1).any(-1)
-    return TokenRows(
-        turns.ids.flatten(0, 1)[keep], turns.mask.flatten(0, 1)[keep], turns.answer_mask.flatten(0, 1)[keep]
-    )
+    rows = dialogues.interactions().flat()
+    return rows.select(rows.mask.any(-1).nonzero().squeeze(-1))

@@ -17,6 +17,7 @@ from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ..dialogues.batching import DialogueTensors
+from ..dialogues.template import TokenRows
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
 from ..model import MLMHead, RxT
@@ -44,7 +45,7 @@ from .joint import JointModel
 from .memory_attention import MemoryAttentionModel
 from .memory_aware import MemoryAwareModel
 from .objectives import StageModel
-from .rows import TokenRows, interaction_rows, text_rows
+from .rows import interaction_rows, text_rows
 from .schedule import Budget
 from .trainer import StageTrainer
 

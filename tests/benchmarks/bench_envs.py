@@ -26,7 +26,7 @@ def environment(bench: Bench) -> Section:
     for reward in REWARDS:
         figures[reward] = _milliseconds(bench, data, tokenizer, reward)[0] - step
         rows.append(Row(f"  + reward {reward}, a step", figures[reward], "ms", lower_is_better=True))
-    widths = f"queries up to {data.query_ids.shape[-1]}, answers up to {data.answer_ids.shape[-1]} tokens"
+    widths = f"queries up to {data.query.ids.shape[-1]}, answers up to {data.answer.ids.shape[-1]} tokens"
     return Section({"environment_ms": figures}, rows, f"{STEPS} steps an episode; {widths}")
 
 

@@ -15,6 +15,7 @@ from rxt_mrl.dialogues.template import join
 from rxt_mrl.model import RxT, RxTConfig, preset
 from rxt_mrl.model.generation import generate
 from rxt_mrl.model.sampling import SamplingConfig
+from rxt_mrl.texts import Tokens
 
 BATCH, TOKENS, VALID = 32, 256, 64
 FULL_BAR_MS, VALID_BAR_MS = 656 / 1.2, 638 / 2.5
@@ -95,7 +96,7 @@ def turns(bench: Bench) -> Section:
             mask = torch.ones_like(ids, dtype=torch.bool)
             start = time.process_time()
             answer = generate(model, ids, mask, memory, sampling, seeds=[turn], eos_id=None)
-            interaction = join(ids, mask, answer.ids, answer.mask)
+            interaction = join(Tokens(ids, mask), Tokens(answer.ids, answer.mask))
             with torch.no_grad():
                 memory = model.write(memory, interaction.ids, interaction.mask)
             seconds.append(time.process_time() - start)

@@ -21,16 +21,16 @@ def tensors(tokenizer):
 
 def test_tensors_hold_the_template_of_every_interaction(tokenizer, tensors):
     assert (len(tensors), tensors.steps) == (40, 5)
-    assert tensors.query_ids.dtype == torch.long
-    assert tensors.query_mask.dtype == torch.bool
+    assert tensors.query.ids.dtype == torch.long
+    assert tensors.query.mask.dtype == torch.bool
     for row in (0, 17, 39):
         for turn, interaction in enumerate(MADE[row].turns):
-            query = tensors.query_ids[row, turn][tensors.query_mask[row, turn]].tolist()
-            answer = tensors.answer_ids[row, turn][tensors.answer_mask[row, turn]].tolist()
+            query = tensors.query.ids[row, turn][tensors.query.mask[row, turn]].tolist()
+            answer = tensors.answer.ids[row, turn][tensors.answer.mask[row, turn]].tolist()
             assert query == tokenizer.encode_query(interaction.query)
             assert answer == tokenizer.encode_answer(interaction.answer)
             assert tensors.asks[row][turn] == interaction.asks
-    assert (tensors.query_ids[~tensors.query_mask] == 0).all()
+    assert (tensors.query.ids[~tensors.query.mask] == 0).all()
 
 
 def test_interactions_are_queries_with_answers(tokenizer, tensors):
@@ -60,14 +60,14 @@ def test_select_cuts_and_trims(tensors):
     part = tensors.select([7, 3], steps=2)
     assert (len(part), part.steps) == (2, 2)
     assert part.asks == (tensors.asks[7][:3], tensors.asks[3][:3])
-    assert part.query_mask.any(dim=(0, 1)).all()
-    assert part.answer_mask.any(dim=(0, 1)).all()
-    width = part.query_ids.shape[-1]
-    assert torch.equal(part.query_ids[1], tensors.query_ids[3, :3, :width])
+    assert part.query.mask.any(dim=(0, 1)).all()
+    assert part.answer.mask.any(dim=(0, 1)).all()
+    width = part.query.ids.shape[-1]
+    assert torch.equal(part.query.ids[1], tensors.query.ids[3, :3, :width])
     assert torch.equal(part.distance, tensors.distance[[7, 3], :3])
     everything = tensors.select(slice(None))
-    assert torch.equal(everything.answer_ids, tensors.answer_ids)
-    assert torch.equal(tensors.select(torch.tensor([5])).query_ids, tensors.select([5]).query_ids)
+    assert torch.equal(everything.answer.ids, tensors.answer.ids)
+    assert torch.equal(tensors.select(torch.tensor([5])).query.ids, tensors.select([5]).query.ids)
     with pytest.raises(UserError, match="steps 6 is not possible: the dialogues have 5"):
         tensors.select([0], steps=6)
 
@@ -80,10 +80,10 @@ def test_what_is_cut_is_reported(tokenizer, caplog):
     assert (tensors.report.cut_queries, tensors.report.cut_answers) == (1, 1)
     assert tensors.report.longest_query == length
     assert "1 of 2 queries" in caplog.text
-    query = tensors.query_ids[0, 0].tolist()
+    query = tensors.query.ids[0, 0].tolist()
     assert len(query) == 5
     assert query[-1] == tokenizer.answer_id, "a cut query still ends with [A]"
-    assert tokenizer.eos_id not in tensors.answer_ids[0, 0].tolist(), "a cut answer has no [EOS]"
+    assert tokenizer.eos_id not in tensors.answer.ids[0, 0].tolist(), "a cut answer has no [EOS]"
     with pytest.raises(UserError, match=f"dialogue 0 interaction 0: the query has {length} tokens and the limit is 5"):
         encode_dialogues([dialogue], tokenizer, max_query=5, max_answer=3, on_long="error")
 

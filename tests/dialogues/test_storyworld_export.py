@@ -57,6 +57,6 @@ def test_easy_dialogues_are_short():
     texts = [text for item in made for turn in item.turns for text in (turn.query, turn.answer)]
     tokenizer = DialogueTokenizer.train(texts, 1024)
     tensors = encode_dialogues(made[:300], tokenizer, max_query=48, max_answer=16, on_long="error")
-    assert tensors.query_mask[:, 1:].sum(-1).max() <= 26
+    assert tensors.query.mask[:, 1:].sum(-1).max() <= 26
     assert tensors.interactions().ids.shape[-1] <= 56
-    assert tensors.answer_mask.sum(-1).float().mean() < 9
+    assert tensors.answer.mask.sum(-1).float().mean() < 9

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxt_mrl.dialogues import join, pad_rows
-from rxt_mrl.texts import trim
+from rxt_mrl.texts import Tokens, trim
 
 ROWS = st.lists(st.tuples(*[st.lists(st.integers(1, 99), max_size=6)] * 2), min_size=1, max_size=8)
 
@@ -14,7 +14,7 @@ ROWS = st.lists(st.tuples(*[st.lists(st.integers(1, 99), max_size=6)] * 2), min_
 def test_join_is_concatenation(rows, spare):
     queries = pad_rows([query for query, _ in rows], width=6 + spare)
     answers = pad_rows([answer for _, answer in rows], width=6)
-    joined = join(*queries, *answers)
+    joined = join(queries, answers)
     longest = max(len(query) + len(answer) for query, answer in rows)
     assert joined.ids.shape == joined.mask.shape == joined.answer_mask.shape == (len(rows), longest)
     for index, (query, answer) in enumerate(rows):
@@ -27,18 +27,18 @@ def test_join_is_concatenation(rows, spare):
 def test_join_keeps_leading_dimensions_and_takes_a_width():
     ids = torch.arange(1, 2 * 3 * 4 + 1).reshape(2, 3, 4)
     mask = torch.tensor([True, True, False, False]).expand(2, 3, 4)
-    joined = join(ids, mask, ids, mask, width=7, pad_id=9)
+    joined = join(Tokens(ids, mask), Tokens(ids, mask), width=7, pad_id=9)
     assert joined.ids.shape == (2, 3, 7)
     assert joined.ids[1, 2].tolist() == [21, 22, 21, 22, 9, 9, 9]
     assert joined.answer_mask[1, 2].tolist() == [False, False, True, True, False, False, False]
 
 
 def test_join_errors():
-    ids, mask = pad_rows([[1, 2]])
+    rows = pad_rows([[1, 2]])
     with pytest.raises(ValueError, match="4 tokens, and the width is 3"):
-        join(ids, mask, ids, mask, width=3)
+        join(rows, rows, width=3)
     with pytest.raises(ValueError, match="same leading shape"):
-        join(ids, mask, ids[0], mask[0])
+        join(rows, Tokens(rows.ids[0], rows.mask[0]))
 
 
 def test_pad_rows():

@@ -12,6 +12,7 @@ from rxt_mrl.envs.policies import EchoPolicy, OraclePolicy, RandomPolicy, play
 from rxt_mrl.contracts import RewardContext, mode_of
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer, join
 from rxt_mrl.errors import UserError
+from rxt_mrl.texts import Tokens
 
 EPISODES = {"episodes": np.array([7, 2, 2])}
 
@@ -41,15 +42,13 @@ def test_observations_follow_the_dialogue(
     policy = RandomPolicy(tokenizer, 4)
     state = policy.reset(3)
     observation, info = env.reset(options=EPISODES)
-    answer = {"ids": batch.answer_ids[:, 0], "mask": batch.answer_mask[:, 0]}
+    answer = {"ids": batch.answer.ids[:, 0], "mask": batch.answer.mask[:, 0]}
     for turn in range(dialogues.steps + 1):
-        expected = join(
-            batch.query_ids[:, turn], batch.query_mask[:, turn], torch.as_tensor(answer["ids"]),
-            torch.as_tensor(answer["mask"]).bool(), width=env.interaction_width,
-        )  # fmt: skip
+        said = Tokens(torch.as_tensor(answer["ids"]), torch.as_tensor(answer["mask"]).bool())
+        expected = join(batch.query.part(slice(None), turn), said, width=env.interaction_width)
         written = info["written"]
-        for got, wanted in zip((written["ids"], written["mask"], written["answer_mask"]), expected, strict=True):
-            assert np.array_equal(got, wanted.numpy())
+        for name in ("ids", "mask", "answer_mask"):
+            assert np.array_equal(written[name], getattr(expected, name).numpy())
         assert np.array_equal(observation["interaction"]["ids"], written["ids"])
         assert np.array_equal(info["episodes"], EPISODES["episodes"])
         assert info["step"].tolist() == [turn] * 3
@@ -57,14 +56,14 @@ def test_observations_follow_the_dialogue(
         if turn == dialogues.steps:
             assert not query_mask.any()
             break
-        following = batch.query_ids[:, turn + 1].numpy()
+        following = batch.query.ids[:, turn + 1].numpy()
         assert (observation["query"]["ids"][:, : following.shape[1]] * query_mask[:, : following.shape[1]]
-                == following * batch.query_mask[:, turn + 1].numpy()).all()  # fmt: skip
+                == following * batch.query.mask[:, turn + 1].numpy()).all()  # fmt: skip
         output = policy.act(observation, state)
         state = output.state
         observation, _, _, _, info = env.step(output.actions)
         assert np.array_equal(info["answer"]["ids"], output.actions["ids"])
-        reference = {"ids": batch.answer_ids[:, turn + 1], "mask": batch.answer_mask[:, turn + 1]}
+        reference = {"ids": batch.answer.ids[:, turn + 1], "mask": batch.answer.mask[:, turn + 1]}
         answer = reference if teacher_forcing else output.actions
         assert info["asks"][0] == batch.asks[0][turn + 1]
         assert np.array_equal(info["distance"], batch.distance[:, turn + 1])
@@ -81,7 +80,7 @@ def test_rewards_see_the_step_and_all_that_was_written(
         trained += 1
     played = play(env, EchoPolicy(tokenizer, env.max_new_tokens), options=EPISODES)
     batch = dialogues.select(EPISODES["episodes"])
-    texts = tokenizer.decode_batch(batch.query_ids[0], batch.query_mask[0])
+    texts = tokenizer.decode_batch(batch.query.ids[0], batch.query.mask[0])
     for step, context in enumerate(watching.seen, start=1):
         assert (context.step, context.steps, len(context.history), len(context)) == (step, env.steps, step, 3)
         assert context.query.text[0] == texts[step]
@@ -103,7 +102,7 @@ def test_teacher_forcing_puts_references_into_the_history(
     watching = Watching()
     env = make(dialogues, tokenizer, reward=watching, teacher_forcing=True)
     play(env, EchoPolicy(tokenizer, env.max_new_tokens), options=EPISODES)
-    answer = tokenizer.decode_batch(dialogues.answer_ids[7], dialogues.answer_mask[7])[1]
+    answer = tokenizer.decode_batch(dialogues.answer.ids[7], dialogues.answer.mask[7])[1]
     assert watching.seen[1].history[1].text[0].endswith(answer)
     assert watching.seen[1].generated.text[0] != answer
 

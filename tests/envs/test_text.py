@@ -15,8 +15,8 @@ def view(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> TextView:
 
 
 def test_a_dialogue_in_text(view: TextView, dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None:
-    queries = tokenizer.decode_batch(dialogues.query_ids[3], dialogues.query_mask[3])
-    answers = tokenizer.decode_batch(dialogues.answer_ids[3], dialogues.answer_mask[3])
+    queries = tokenizer.decode_batch(dialogues.query.ids[3], dialogues.query.mask[3])
+    answers = tokenizer.decode_batch(dialogues.answer.ids[3], dialogues.answer.mask[3])
     observation, _ = view.reset(options={"episode": 3})
     assert observation == {"interaction": {"query": queries[0], "answer": answers[0]}, "query": queries[1]}
     observation, reward, terminated, _, info = view.step(answers[1])

@@ -42,7 +42,7 @@ def perfect(dialogues, monkeypatch):
     def answer(model, query_ids, query_mask, memory, sampling, **options):
         memories.append(memory)
         first, step = next(calls)
-        ids, mask = (part[first : first + 3, step] for part in (dialogues.answer_ids, dialogues.answer_mask))
+        ids, mask = (part[first : first + 3, step] for part in (dialogues.answer.ids, dialogues.answer.mask))
         nonsense = torch.full_like(ids, 9)
         return Generation(torch.cat([ids, nonsense, nonsense]), mask.repeat(3, 1), torch.zeros(9, ids.shape[1]))
 

@@ -22,9 +22,9 @@ def test_a_line_says_what_happened(journal, dialogues, tokenizer):
     journal, batch = journal
     lines = [json.loads(line) for line in journal.path.read_text(encoding="utf-8").splitlines()]
     assert len(lines) == 6 * 3
-    line, query = lines[4], dialogues.query_ids[1, 2]
+    line, query = lines[4], dialogues.query.ids[1, 2]
     assert (line["episode"], line["step"], line["steps"], line["update"]) == (1, 2, 3, 0)
-    assert line["query"] == tokenizer.decode(query[dialogues.query_mask[1, 2]])
+    assert line["query"] == tokenizer.decode(query[dialogues.query.mask[1, 2]])
     assert line["reference"] == line["asks"][0]["value"]
     assert line["memory_write"] == {"query": lines[3]["query"], "answer": lines[3]["generated"]}
     assert line["reward"] == pytest.approx(float(batch.rewards[1, 1]))

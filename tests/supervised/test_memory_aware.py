@@ -25,7 +25,7 @@ def test_encode_all_scan_decode_all_equals_one_interaction_after_the_other(model
     turns = dialogues.select([0, 1, 2]).interactions()
     memory = model.initial_memory(3, seeds=batch["row_seeds"].tolist())
     for turn in range(4):
-        ids, mask, answers = (part[:, turn] for part in turns)
+        ids, mask, answers = (part[:, turn] for part in (turns.ids, turns.mask, turns.answer_mask))
         if turn or first:
             log_probs = model.decode(ids, memory).log_softmax(-1)
             for row in range(3):
