@@ -1,4 +1,4 @@
-"""The Reactive Transformer: configurations, parts, the whole model."""
+"""The model: the Reactive Transformer with its configurations, parts, memory as a value, and generation."""
 
 from .cache import KVCache, MemoryKV, select_memory_kv
 from .components import COMPONENTS

@@ -1,7 +1,7 @@
 """The components of an RxT, disjoint and complete: for freezing, gradual unfreezing and learning rates.
 
 :data:`~rxt_mrl.contracts.Component` names them. ``decoder`` is without its reading of the memory, which is
-``memory_cross_attention`` (with its norms); a learnt initial memory goes with ``memory_attention``.
+``memory_cross_attention`` (with its norms); a learned initial memory goes with ``memory_attention``.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ class MemoryAttentionConfig(Settings):
 class InitialMemoryConfig(Settings):
     """The memory before the first interaction.
 
-    ``normal``: N(0, std^2), drawn per episode. ``zeros``. ``learned``: parameters, initialised N(0, std^2).
+    ``normal``: N(0, std^2), drawn per episode. ``zeros``. ``learned``: parameters, initialized N(0, std^2).
     ``encoded``: a system text, written by the model itself on a ``normal`` memory.
     """
 

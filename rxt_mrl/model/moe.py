@@ -30,7 +30,7 @@ class RouterStats(NamedTuple):
 
 
 class MoE(nn.Module):
-    """``sum_k w_k Expert_k(x)`` over the top k experts, with renormalised softmax weights.
+    """``sum_k w_k Expert_k(x)`` over the top k experts, with renormalized softmax weights.
 
     Tokens are sorted by expert and every expert runs once on its own contiguous slice: no capacity limit,
     no dropped tokens, no loop over tokens. Padding is not dispatched at all where a mask is given.

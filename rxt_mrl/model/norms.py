@@ -28,7 +28,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise the last dimension of x."""
+        """Normalize the last dimension of x."""
         if use_kernels(x) and self.weight.dtype == x.dtype:
             return self._loop(x)
         return x * inverse_rms(x) * self.weight

@@ -1,6 +1,6 @@
 """From logits to a token: temperature, top-k, top-p, and the log-probability of what was really sampled.
 
-The order is the usual one: divide by the temperature, keep the top-k, keep the top-p of what is left, renormalise.
+The order is the usual one: divide by the temperature, keep the top-k, keep the top-p of what is left, renormalize.
 The token that crosses ``top_p`` is kept (the published batch sampler drops it). Tokens that tie with the last kept
 one are kept too, so the set does not depend on the order of a sort, and a re-scoring finds the same set.
 
@@ -73,7 +73,7 @@ def filtered_log_probs(logits: Tensor, sampling: SamplingConfig, keep: Tensor | 
         sampling: temperature and filters. With temperature 0 the distribution is 0 at the most probable token and
             -inf elsewhere.
         keep: long ``(...)``, one token per distribution that is never filtered out: re-scoring under logits that
-            differ (by rounding, or by an update) then stays finite. It is added to the kept set before renormalising.
+            differ (by rounding, or by an update) then stays finite. It is added to the kept set before renormalizing.
 
     Returns:
         float32 ``(..., vocab)``; -inf where filtered out.
@@ -207,7 +207,7 @@ def _best(logits: Tensor) -> Tensor:
     """The first of the highest logits, long ``(..., 1)``; a NaN counts as highest."""
     if logits.device.type != "cpu":
         return logits.argmax(-1, keepdim=True)
-    return torch.from_numpy(logits.float().numpy().argmax(-1, keepdims=True))  # vectorised, as in _highest
+    return torch.from_numpy(logits.float().numpy().argmax(-1, keepdims=True))  # vectorized, as in _highest
 
 
 def _highest(scores: Tensor, count: int) -> Tensor:

@@ -60,7 +60,7 @@ class LayerRMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(layers, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise the last dimension."""
+        """Normalize the last dimension."""
         return x * inverse_rms(x) * self.weight.view(-1, *[1] * (x.dim() - 2), x.shape[-1])
 
 
@@ -149,7 +149,7 @@ class GatedMemoryNorm(nn.Module):
             self.register_buffer("ema", torch.ones(layers, slots if positional else 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise x ``(L, B, S, D)``."""
+        """Normalize x ``(L, B, S, D)``."""
         if self.kind == "layer":
             normed = torch.addcmul(self.bias.unsqueeze(1), F.layer_norm(x, x.shape[-1:]), self.weight.unsqueeze(1))
         else:

@@ -1,4 +1,4 @@
-"""Runs: the directory that a run leaves behind, its checkpoints, and what stops a training before damage is done."""
+"""Runs: the directory that a run leaves behind, checkpoints, and guards that stop a training before damage is done."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Ratio = tuple[Tensor, Tensor]
 
 
 class StageOutput(TypedDict):
-    """Result of one forward pass: the loss to minimise, and sums for the log (no graph)."""
+    """Result of one forward pass: the loss to minimize, and sums for the log (no graph)."""
 
     loss: Tensor
     sums: dict[str, Ratio]
