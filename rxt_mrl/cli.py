@@ -71,6 +71,9 @@ def train(
 @app.command()
 def evaluate(
     target: Annotated[Path, typer.Argument(metavar="RUN|CHECKPOINT", help="A run directory or one checkpoint of it.")],
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="SOURCE", help="A source of the run's recipe; repeatable.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Follow-ups per dialogue.")] = None,
     episodes: Annotated[int | None, typer.Option(min=1, help="Held-out dialogues.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
@@ -81,7 +84,15 @@ def evaluate(
     from .pipeline.evaluate import evaluate_target
 
     assignments = [*(sets or []), *([f"evaluation.reward={reward}"] if reward else [])]
-    evaluate_target(target, steps=steps, episodes=episodes, as_json=json_, assignments=assignments, console=console)
+    evaluate_target(
+        target,
+        data=data or (),
+        steps=steps,
+        episodes=episodes,
+        as_json=json_,
+        assignments=assignments,
+        console=console,
+    )
 
 
 @app.command()

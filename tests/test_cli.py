@@ -62,6 +62,18 @@ def test_recipe_check_prints_the_plan(cli: Command, tiny: Path) -> None:
     assert "tiny is fine: 2 MRL stages" in outcome.out
 
 
+def test_recipe_check_loads_the_sources_of_the_evaluation(cli: Command, tiny: Path) -> None:
+    world = "data.sources.long={source: storyworld, strategy: long_range, options: {level: easy}}"
+    outcome = cli("recipe", "check", tiny, "--set", world, "--set", "evaluation.data=[main, long]")
+    assert outcome.code == 0
+    rows = [[cell.strip() for cell in line.split("│")[1:5]] for line in outcome.out.splitlines()]
+    assert ["evaluation", "main", "10", "3 multi_step"] in rows
+    assert ["evaluation", "long", "10", "3 long_range"] in rows
+    assert "held-out dialogues of long" in outcome.out
+    gone = ("--set", "data.sources.gone={source: jsonl, path: gone.jsonl}", "--set", "evaluation.data=gone")
+    assert "does not exist" in cli("recipe", "check", tiny, *gone).line
+
+
 def test_recipe_check_names_what_does_not_fit(cli: Command, tiny: Path) -> None:
     assert "did you mean 'demo'" in cli("recipe", "check", "dmo").line
     assert (
@@ -77,7 +89,7 @@ def test_evaluate_a_run_as_json(cli: Command, finished: Path) -> None:
     assert outcome.code == 0
     report = json.loads(outcome.out)
     assert (report["episodes"], report["steps"], list(report["stages"])) == (4, 3, ["mrl"])
-    assert json.loads((finished / "evaluation" / "retention-mrl-3.json").read_text()) == report
+    assert json.loads((finished / "evaluation" / "retention-mrl-main-3-episodes=4.json").read_text()) == report
 
 
 def test_evaluate_a_checkpoint_at_other_steps(cli: Command, finished: Path) -> None:
@@ -85,16 +97,17 @@ def test_evaluate_a_checkpoint_at_other_steps(cli: Command, finished: Path) -> N
     outcome = cli("evaluate", checkpoint, "--steps", 4, "--episodes", 3, "--set", "evaluation.score=false")
     assert outcome.code == 0
     assert "3 held-out dialogues of 4 steps" in outcome.out
-    assert (finished / "evaluation" / "retention-memory_aware-4.png").is_file()
-    assert "retention-memory_aware-4.json" in outcome.out
+    name = "retention-memory_aware-main-4-score=false-episodes=3"
+    assert (finished / "evaluation" / f"{name}.png").is_file()
+    assert f"{name}.json" in outcome.out
 
 
 def test_evaluating_again_measures_the_same(cli: Command, finished: Path) -> None:
     """The figures of training can be reproduced from the run directory alone."""
     result = json.loads(cli("evaluate", finished, "--json").out)
-    trained = json.loads((finished / "evaluation" / "retention.json").read_text())["stages"]["mrl"]
-    assert {key: trained[key] for key in result if key != "stages"} == {
-        key: result[key] for key in result if key != "stages"
+    trained = json.loads((finished / "evaluation" / "retention.json").read_text())["stages"]["mrl"]["sources"]["main"]
+    assert {key: trained[key] for key in result if key not in ("source", "stages")} == {
+        key: result[key] for key in result if key not in ("source", "stages")
     }
 
 

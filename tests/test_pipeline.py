@@ -62,14 +62,18 @@ def test_recipe_is_resolved_with_versions(finished: Path, tiny: Path) -> None:
 def test_retention_has_what_is_promised(finished: Path) -> None:
     report = json.loads((finished / "evaluation" / "retention.json").read_text())
     assert list(report["stages"]) == STAGES
-    for result in (report, *report["stages"].values()):
+    assert report["source"] == "main"
+    assert [list(stage["sources"]) for stage in report["stages"].values()] == [["main"]] * len(STAGES)
+    results = [stage["sources"]["main"] for stage in report["stages"].values()]
+    for result in (report, *results):
         assert result.keys() >= REQUIRED
-        assert (result["schema_version"], result["episodes"], result["steps"]) == (1, 10, 3)
+        assert (result["schema_version"], result["episodes"], result["steps"]) == (2, 10, 3)
         assert set(result["recall_by_distance"]) <= {"1", "2", "3"}
         assert 0 <= result["recall_ci95"][0] <= result["recall"] <= result["recall_ci95"][1] <= 1
         assert 0 <= result["score_min"] <= result["score_mean"] <= result["score_max"] <= 10
         assert math.isfinite(result["ppl"])
-    gain = report["stages"]["mrl"]["sampled_reward"]
+    gain = results[-1]["sampled_reward"]
+    assert gain == report["sampled_reward"]
     assert gain["gain_low"] <= gain["gain"] <= gain["gain_high"]
     assert gain["dialogues"] == 10
 
@@ -192,6 +196,55 @@ def test_a_finished_run_can_be_resumed_for_its_report(cli: Command, tiny: Path, 
     assert (run / "evaluation" / "retention.json").read_bytes() == (
         finished / "evaluation" / "retention.json"
     ).read_bytes()
+
+
+# --- several sources -------------------------------------------------------------------------------------------------
+
+TWO = (
+    "--set", "data.sources.long={source: storyworld, strategy: long_range, options: {level: easy}}",
+    "--set", "evaluation.data=[main, long]", "--set", "supervised={memory_aware: {updates: 1, batch_size: 8}}",
+    "--set", "curriculum=[{steps: 2, updates: 1}]", "--set", "algorithm.critic.warmup=0",
+)  # fmt: skip
+
+
+def test_every_source_is_measured_and_named(cli: Command, tiny: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    outcome = cli("train", tiny, "--out", run, *TWO)
+    assert outcome.code == 0, outcome.err
+    report = json.loads((run / "evaluation" / "retention.json").read_text())
+    assert list(report["stages"]) == ["memory_aware", "mrl"]
+    for stage in report["stages"].values():
+        main, far = stage["sources"]["main"], stage["sources"]["long"]
+        assert (main["settings"]["data"], far["settings"]["data"]) == (["main"], ["long"])
+        assert main["ppl"] != far["ppl"]
+    gains = [found["sampled_reward"] for found in report["stages"]["mrl"]["sources"].values()]
+    assert gains[0] != gains[1]
+    assert report["source"] == "main"
+    assert report["ppl"] == report["stages"]["mrl"]["sources"]["main"]["ppl"]
+    for source in ("main", "long"):
+        for said in ("recall ", "mean reward of sampled answers", "greedy recall"):
+            assert f"  {source}: {said}" in outcome.out
+    pictures = {"retention.png", "retention-long.png", "stages.png", "stages-long.png"}
+    assert {path.name for path in (run / "evaluation").iterdir()} == {"retention.json", *pictures}
+
+    # Reports of other data, episodes or settings lie beside one another.
+    again = cli("evaluate", run, "--json")
+    assert json.loads(again.out)["stages"]["mrl"]["sources"].keys() == {"main", "long"}
+    assert cli("evaluate", run, "--data", "long").code == 0
+    assert cli("evaluate", run, "--data", "long", "--episodes", 4).code == 0
+    assert cli("evaluate", run, "--data", "long", "--set", "evaluation.controls=[]").code == 0
+    files = {path.name for path in (run / "evaluation").glob("retention-mrl-*.json")}
+    assert {
+        "retention-mrl-main+long-3.json",
+        "retention-mrl-long-3.json",
+        "retention-mrl-long-3-episodes=4.json",
+    } < files
+    assert len(files) == 4
+    alone = json.loads((run / "evaluation" / "retention-mrl-long-3.json").read_text())
+    assert (alone["source"], alone["ppl"]) == ("long", report["stages"]["mrl"]["sources"]["long"]["ppl"])
+    assert (
+        "evaluation.data = 'lng' is not one of data.sources: main, long" in cli("evaluate", run, "--data", "lng").line
+    )
 
 
 # --- controls and other ways to run ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Play dialogues with a model: write, answer, write ... with the real memory and with controls, and keep the answers.
+"""Answer dialogues with a model: write, answer, write ... with the real memory and with controls, and keep the answers.
 
 Memory starts anew in every batch and is never carried over. Controls read another memory at each step, but the memory
 that is written is always the real one, with the real answers.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..contracts import RewardContext, TokenText
+from ..contracts import RewardContext, TokenText, mode_of
 from ..dialogues.batching import DialogueTensors
 from ..dialogues.template import join
 from ..dialogues.tokenizer import DialogueTokenizer
@@ -25,7 +25,7 @@ from .controls import batch_bounds, read_memories
 
 
 @dataclass(frozen=True)
-class PlayedStep:
+class AnsweredStep:
     """The answers of one batch at one step.
 
     Attributes:
@@ -41,7 +41,7 @@ class PlayedStep:
     controls: dict[Control, RewardContext]
 
 
-def play(
+def answer_dialogues(
     model: RxT,
     tokenizer: DialogueTokenizer,
     dialogues: DialogueTensors,
@@ -49,8 +49,8 @@ def play(
     seed: int,
     *,
     embedding: Tensor | None = None,
-) -> Iterator[PlayedStep]:
-    """Play all dialogues, batch by batch, step by step.
+) -> Iterator[AnsweredStep]:
+    """Answer all dialogues, batch by batch, step by step.
 
     Args:
         model: in eval mode or not; it is answered with in eval mode and left as it was.
@@ -64,10 +64,10 @@ def play(
     sampling = SamplingConfig(temperature=settings.temperature, max_new_tokens=settings.max_new_tokens or longest)
     for start, stop in batch_bounds(len(dialogues), settings.batch_size):
         batch = dialogues.select(slice(start, stop))
-        yield from _play_batch(model, tokenizer, batch, (start, stop), sampling, embedding, settings, seed)
+        yield from _answer_batch(model, tokenizer, batch, (start, stop), sampling, embedding, settings, seed)
 
 
-def _play_batch(
+def _answer_batch(
     model: RxT,
     tokenizer: DialogueTokenizer,
     batch: DialogueTensors,
@@ -76,7 +76,7 @@ def _play_batch(
     embedding: Tensor | None,
     settings: EvaluationSettings,
     seed: int,
-) -> Iterator[PlayedStep]:
+) -> Iterator[AnsweredStep]:
     count = len(batch)
     device = model.device
     controls = settings.controls if count > 1 else tuple(name for name in settings.controls if name != "swapped")
@@ -116,11 +116,12 @@ def _play_batch(
                 step=step,
                 steps=batch.steps,
                 strategy=batch.strategy,
+                mode=mode_of(batch.strategy, step, batch.steps),
                 embedding=embedding,
             )
             for part in parts
         ]
-        yield PlayedStep(rows, step, contexts[0], dict(zip(controls, contexts[1:], strict=True)))
+        yield AnsweredStep(rows, step, contexts[0], dict(zip(controls, contexts[1:], strict=True)))
         if settings.teacher_forcing:
             ids, mask = turns.ids[:, step], turns.mask[:, step]
         else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..contracts import RewardSpec
 from ..settings import Settings
@@ -17,6 +17,9 @@ class EvaluationSettings(Settings):
     """How retention is measured.
 
     Attributes:
+        data: names of the recipe's data sources that are measured, the main one first (one name is short for a list
+            of it); None: the recipe's default. :func:`~rxt_mrl.evaluation.evaluate` is given its dialogues and does not
+            read it.
         episodes: held-out dialogues, the first ones of the set; None: all.
         steps: follow-ups of each; None: all that the dialogues have.
         batch_size: dialogues that are answered together.
@@ -28,6 +31,7 @@ class EvaluationSettings(Settings):
         score: whether to score at all (recall and PPL do not need it).
     """
 
+    data: tuple[str, ...] | None = Field(default=None, min_length=1)
     episodes: int | None = Field(default=300, ge=1)
     steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=100, ge=2)
@@ -37,3 +41,15 @@ class EvaluationSettings(Settings):
     controls: tuple[Control, ...] = ("wiped", "swapped")
     reward: RewardSpec | None = None
     score: bool = True
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("data")
+    @classmethod
+    def _once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("a source is named twice; allowed: each once")
+        return value

@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import UserError
 from ..runs import RunDir, write_json
 
+Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""``Retention.to_json()`` by stage and by data source; stages in their order, the main source first."""
 
-def write_retention(run: RunDir, results: Mapping[str, Mapping[str, Any]], *, name: str = "retention.json") -> Path:
-    """Write ``evaluation/retention.json``: the last result at the top level, all of them under ``stages``.
+
+def write_retention(run: RunDir, results: Results, *, name: str = "retention.json") -> Path:
+    """Write ``evaluation/retention.json``; its layout is that of :func:`joined`.
 
     Args:
         run: where to.
-        results: ``Retention.to_json()`` of every stage, in their order.
+        results: of every stage.
         name: of the file.
 
     Raises:
@@ -29,18 +33,28 @@ def write_retention(run: RunDir, results: Mapping[str, Mapping[str, Any]], *, na
     return path
 
 
-def joined(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What ``retention.json`` holds; the results by dialogue are kept for the last stage and the one before it."""
+def joined(results: Results) -> dict[str, Any]:
+    """What ``retention.json`` holds: the last stage's result of the main source, then all results under ``stages``.
+
+    The result of a stage for a source is ``stages[stage]["sources"][source]``. The results by dialogue are kept for
+    the last stage and the one before it.
+    """
     if not results:
         raise UserError("evaluation: there is no result to write")
     names = list(results)
+    main, result = next(iter(results[names[-1]].items()))
     return {
-        **results[names[-1]],
+        **result,
+        "source": main,
         "stages": {
-            name: {key: value for key, value in result.items() if key != "by_dialogue" or name in names[-2:]}
-            for name, result in results.items()
+            name: {"sources": {source: _kept(found, name in names[-2:]) for source, found in sources.items()}}
+            for name, sources in results.items()
         },
     }
+
+
+def _kept(result: Mapping[str, Any], by_dialogue: bool) -> dict[str, Any]:
+    return {key: value for key, value in result.items() if key != "by_dialogue" or by_dialogue}
 
 
 _COLUMNS = (
@@ -53,29 +67,38 @@ _COLUMNS = (
 )
 
 
-def retention_table(results: Mapping[str, Mapping[str, Any]], title: str | None = None) -> Table:
-    """One row per stage; shares in percent, the score from 0 to 10.
+def retention_table(results: Results, title: str | None = None) -> Table:
+    """One row per stage, those of one data source together; shares in percent, the score from 0 to 10.
 
     Args:
-        results: ``Retention.to_json()`` of every stage.
-        title: of the table; None: says what was played.
+        results: of every stage.
+        title: of the table; None: says what was answered.
     """
+    sources = list(dict.fromkeys(source for found in results.values() for source in found))
     if title is None and results:
-        last = list(results.values())[-1]
-        title = f"Fact recall on {last['episodes']} held-out dialogues of {last['steps']} steps"
+        last = next(iter(list(results.values())[-1].values()))
+        title = f"Fact recall on {last['episodes']} held-out dialogues of {last['steps']} steps: {', '.join(sources)}"
     table = Table(title=title)
     table.add_column("after stage")
     for heading in (*(name for name, _ in _COLUMNS), "score (min - max)", "PPL", "accuracy"):
         table.add_column(heading, justify="right")
-    for stage, result in results.items():
-        table.add_row(
-            stage,
-            *(_percent(result.get(key)) for _, key in _COLUMNS),
-            _score(result),
-            "-" if result["ppl"] is None else f"{result['ppl']:.2f}",
-            _percent(result["accuracy"]),
-        )
+    for source in sources:
+        if len(sources) > 1:
+            table.add_section()
+            table.add_row(Text(source, style="bold"))
+        for stage, found in results.items():
+            if source in found:
+                table.add_row(stage, *_cells(found[source]))
     return table
+
+
+def _cells(result: Mapping[str, Any]) -> list[str]:
+    return [
+        *(_percent(result.get(key)) for _, key in _COLUMNS),
+        _score(result),
+        "-" if result["ppl"] is None else f"{result['ppl']:.2f}",
+        _percent(result["accuracy"]),
+    ]
 
 
 def _percent(value: float | list[float] | None) -> str:

@@ -24,12 +24,12 @@ from ..model import RxT
 from ..scoring import WeightedReward
 from ..scoring import evaluate as score_term
 from ..seeding import torch_generator
-from .answers import play
+from .answers import answer_dialogues
 from .config import EvaluationSettings
 from .intervals import Share, share_with_interval
 from .perplexity import token_metrics
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RECALL = "fact_recall"
 """The reward that judges recall."""
 PUBLISHED = RewardSpec(terms=(RewardTerm(use="published"),))
@@ -44,7 +44,7 @@ class Retention:
     """The result of :func:`evaluate`. Shares are 0 to 1; None where the data has no annotated facts.
 
     Attributes:
-        episodes, steps: dialogues that were played, and follow-ups of each.
+        episodes, steps: dialogues that were answered, and follow-ups of each.
         recall: memory on, all questions.
         by_distance: recall by distance, for ``on`` and each control.
         controls: recall with ``wiped`` and ``swapped`` memory.
@@ -144,14 +144,14 @@ def evaluate(
     # NaN: nothing was asked, or not measured.
     right = {mode: np.full((episodes, dialogues.steps), np.nan) for mode in modes}
     scores = np.full((episodes, dialogues.steps), np.nan)
-    for played in play(model, tokenizer, dialogues, settings, seed, embedding=embedding):
-        rows, column = slice(*played.rows), played.step - 1
-        if asked[rows, played.step].any():
-            right["on"][rows, column] = _judged(judge, played.context)
-            for control, context in played.controls.items():
+    for answered in answer_dialogues(model, tokenizer, dialogues, settings, seed, embedding=embedding):
+        rows, column = slice(*answered.rows), answered.step - 1
+        if asked[rows, answered.step].any():
+            right["on"][rows, column] = _judged(judge, answered.context)
+            for control, context in answered.controls.items():
                 right[control][rows, column] = _judged(judge, context)
         if reward is not None:
-            scored = reward(played.context)
+            scored = reward(answered.context)
             scores[rows, column] = torch.where(scored.valid, scored.total, torch.nan).numpy() * SCALE
     distance = np.arange(1 + dialogues.steps) - told_at
     cells = {mode: _Cells(values, distance[:, 1:], told_at[:, 1:]) for mode, values in right.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Sequence
 
 from .. import plugins
@@ -12,6 +11,7 @@ from ..dialogues.sources import load_dialogues, load_pairs, load_texts
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
 from ..mrl.rollout import make_setup
+from ..mrl.trainer import VALIDATION_EPISODES
 from ..runs.checkpoints import load_tokenizer
 from ..scoring import WeightedReward
 from ..seeding import key
@@ -20,9 +20,6 @@ from .recipe import Recipe
 
 MAX_TEXTS = 20_000
 """Texts of stage 1 and held-out dialogues, at most."""
-
-VALIDATION_EPISODES = 128
-"""Dialogues that a promotion rule looks at."""
 
 
 class RunData:
@@ -36,6 +33,7 @@ class RunData:
     def __init__(self, recipe: Recipe, tokenizer: DialogueTokenizer | None = None) -> None:
         self.recipe = recipe
         self.tokenizer = tokenizer or self.make_tokenizer()
+        self._held_out: dict[str, DialogueTensors] = {}
         self._stages: dict[int, DialogueTensors] = {}
         self._at_steps: dict[tuple[int, int, str], DialogueTensors] = {}
         self._supervised: dict[StageName, DialogueTensors | list[str]] = {}
@@ -59,19 +57,20 @@ class RunData:
             settings = getattr(self.recipe.supervised, name)
             if name not in complete and settings is not None and settings.updates != 0:
                 self.supervised(name)
-        _ = self.held_out
+        for source in self.recipe.evaluation_sources:
+            self.held_out(source)
 
     def _check_stage(self, stage: Stage) -> None:
         """Make the stage's environment with its reward, as the rollouts will."""
         recipe = self.recipe
-        dialogues = self.held_out if recipe.control == "supervised" else self.mrl(stage)
+        played = self.mrl(stage) if recipe.control != "supervised" else self.held_out(recipe.evaluation_sources[0])
         make_setup(
             recipe.env,
-            dialogues=dialogues,
+            dialogues=played,
             tokenizer=self.tokenizer,
             reward=stage.reward or recipe.reward,
             sampling=recipe.rollout.sampling,
-            steps=min(stage.steps, dialogues.steps),
+            steps=min(stage.steps, played.steps),
             strategy=stage.strategy,
             teacher_forcing=stage.teacher_forcing,
         ).make(1)
@@ -95,14 +94,30 @@ class RunData:
         return max([1, *([aware.max_steps] if aware else []), *(stage.steps for stage in self.recipe.curriculum)])
 
     def dialogues(
-        self, split: str, steps: int, episodes: int, *, source: str | None = None, part: str = ""
+        self,
+        split: str,
+        steps: int,
+        episodes: int,
+        *,
+        source: str | None = None,
+        part: str = "",
+        seed: int | None = None,
     ) -> list[Dialogue]:
-        """Dialogues of a split with at least ``steps`` follow-ups; ``part`` keys what an endless source generates.
+        """Dialogues of a split with at least ``steps`` follow-ups.
+
+        Args:
+            split: ``train`` or ``validation``.
+            steps: follow-ups of each.
+            episodes: at most so many.
+            source: None: the default.
+            part: keys, with the seed, what an endless source generates.
+            seed: None: the recipe's.
 
         Raises:
             UserError: when the source has none, or too short ones.
         """
-        seed = key(self.recipe.seed, "data", part) % 2**31 if part else self.recipe.seed
+        seed = self.recipe.seed if seed is None else seed
+        seed = key(seed, "data", part) % 2**31 if part else seed
         loaded = load_dialogues(self.recipe.source(source), split, steps=steps, episodes=episodes, seed=seed)
         if not loaded.dialogues:
             raise UserError(f"data.sources.{source or self.recipe.data.default}: no dialogues in split {split!r}")
@@ -159,14 +174,29 @@ class RunData:
         dialogues = self.dialogues("validation", stage.steps, VALIDATION_EPISODES, source=stage.data, part="promotion")
         return self.encode(dialogues, stage.steps, source=stage.data)
 
-    @functools.cached_property
-    def held_out(self) -> DialogueTensors:
-        """Held-out dialogues for the evaluation: the same ones for every stage and for every seed of training."""
-        evaluation = self.recipe.evaluation
-        steps = evaluation.steps or self.most_steps
-        loaded = load_dialogues(
-            self.recipe.source(), "validation", steps=steps, episodes=evaluation.episodes or MAX_TEXTS, seed=0
-        )
-        if not loaded.dialogues:
-            raise UserError(f"data.sources.{self.recipe.data.default}: no dialogues in split 'validation'")
-        return self.encode(loaded.dialogues, steps)
+    def held_out(self, source: str) -> DialogueTensors:
+        """Held-out dialogues of a source for the evaluation: the same ones for every stage and seed of training.
+
+        Raises:
+            UserError: when the source has none, too few or too short ones.
+        """
+        if source not in self._held_out:
+            dialogues = self.held_out_dialogues(source)
+            wanted = self.recipe.evaluation.episodes or 1
+            if len(dialogues) < wanted:
+                raise UserError(
+                    f"evaluation.episodes = {wanted}: data.sources.{source} has {len(dialogues)} dialogues in split "
+                    "'validation'"
+                )
+            self._held_out[source] = self.encode(dialogues, self.held_out_steps, source=source)
+        return self._held_out[source]
+
+    def held_out_dialogues(self, source: str) -> list[Dialogue]:
+        """The dialogues of :meth:`held_out`, as texts."""
+        episodes = self.recipe.evaluation.episodes or MAX_TEXTS
+        return self.dialogues("validation", self.held_out_steps, episodes, source=source, seed=0)
+
+    @property
+    def held_out_steps(self) -> int:
+        """Follow-ups of the held-out dialogues."""
+        return self.recipe.evaluation.steps or self.most_steps

@@ -21,53 +21,64 @@ QUICK_EPISODES = 100
 
 
 class Measuring:
-    """Measures one run, always on the same held-out dialogues and with the same seeds."""
+    """Measures one run, always on the same held-out dialogues of each source and with the same seeds."""
 
     def __init__(self, data: RunData) -> None:
-        self.recipe, self.tokenizer, self.dialogues = data.recipe, data.tokenizer, data.held_out
+        self.recipe, self.tokenizer = data.recipe, data.tokenizer
+        self.held_out = {source: data.held_out(source) for source in data.recipe.evaluation_sources}
 
-    def retention(self, model: RxT, *, whole: bool) -> dict[str, Any]:
-        """Retention of a stage, on all held-out dialogues or, to save time, on the first ones."""
-        settings = self.recipe.evaluation
-        if not whole:
-            settings = settings.model_copy(update={"episodes": min(QUICK_EPISODES, len(self.dialogues))})
-        return evaluate(model, self.tokenizer, self.dialogues, settings, seed=0).to_json()
+    def retention(self, model: RxT, *, whole: bool) -> dict[str, dict[str, Any]]:
+        """Retention by source, on all held-out dialogues or, to save time, on the first ones."""
+        results = {}
+        for source, dialogues in self.held_out.items():
+            settings = self.recipe.evaluation.model_copy(update={"data": (source,)})
+            if not whole:
+                settings = settings.model_copy(update={"episodes": min(QUICK_EPISODES, len(dialogues))})
+            results[source] = evaluate(model, self.tokenizer, dialogues, settings, seed=0).to_json()
+        return results
 
-    def before(self, run: RunDir, model: RxT, embedding: torch.Tensor) -> torch.Tensor:
-        """Sampled reward per dialogue before MRL, kept in the run for a resumed one."""
+    def before(self, run: RunDir, model: RxT, embedding: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Sampled reward per dialogue by source before MRL, kept in the run for a resumed one."""
         path = run.checkpoint_dir("mrl") / "reward_before.safetensors"
         if path.is_file():
-            return load_file(path)["reward"]
-        reward = self._sampled(model, embedding)
-        save_file({"reward": reward}, path)
-        return reward
+            return load_file(path)
+        rewards = self._sampled(model, embedding)
+        save_file(rewards, path)
+        return rewards
 
-    def gain(self, model: RxT, embedding: torch.Tensor, before: torch.Tensor) -> dict[str, float]:
-        """Sampled reward before and after, with the 95 % interval of the paired gain."""
-        after = self._sampled(model, embedding)
-        gain = paired_gain(before.numpy(), after.numpy())
-        return {
-            "before": before.mean().item(),
-            "after": after.mean().item(),
-            "gain": gain.mean,
-            "gain_low": gain.low,
-            "gain_high": gain.high,
-            "dialogues": gain.pairs,
-        }
+    def gain(
+        self, model: RxT, embedding: torch.Tensor, before: Mapping[str, torch.Tensor]
+    ) -> dict[str, dict[str, float]]:
+        """Sampled reward before and after by source, with the 95 % interval of the paired gain."""
+        gains = {}
+        for source, after in self._sampled(model, embedding).items():
+            gain = paired_gain(before[source].numpy(), after.numpy())
+            gains[source] = {
+                "before": before[source].mean().item(),
+                "after": after.mean().item(),
+                "gain": gain.mean,
+                "gain_low": gain.low,
+                "gain_high": gain.high,
+                "dialogues": gain.pairs,
+            }
+        return gains
 
-    def _sampled(self, model: RxT, embedding: torch.Tensor) -> torch.Tensor:
+    def _sampled(self, model: RxT, embedding: torch.Tensor) -> dict[str, torch.Tensor]:
         recipe = self.recipe
-        return sampled_reward(
-            model,
-            self.tokenizer,
-            self.dialogues,
-            steps=self.dialogues.steps,
-            reward=recipe.reward,
-            env=recipe.env,
-            sampling=recipe.rollout.sampling,
-            embedding=embedding,
-            samples=recipe.reward_samples,
-        ).per_dialogue
+        return {
+            source: sampled_reward(
+                model,
+                self.tokenizer,
+                dialogues,
+                steps=dialogues.steps,
+                reward=recipe.reward,
+                env=recipe.env,
+                sampling=recipe.rollout.sampling,
+                embedding=embedding,
+                samples=recipe.reward_samples,
+            ).per_dialogue
+            for source, dialogues in self.held_out.items()
+        }
 
 
 def effect_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -75,24 +86,29 @@ def effect_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if "mrl" not in results:
         return []
     note = results["mrl"]
-    reward = note["sampled_reward"]
     name = {"none": "MRL", "frozen_memory": "MRL with frozen memory", "supervised": "supervised control"}[
         note["control"]
     ]
-    lines = [
-        f"{name}: {note['updates']:.0f} updates in {note['seconds']:.0f} s",
-        f"  mean reward of sampled answers {reward['before']:.4f} -> {reward['after']:.4f}, paired gain "
-        f"{reward['gain']:+.4f} (95 % interval {reward['gain_low']:+.4f} to {reward['gain_high']:+.4f}, "
-        f"{reward['dialogues']} dialogues)",
-    ]
-    if "memory_aware" in results and note["retention"]["recall"] is not None:
-        before, after = (
-            np.array(results[stage]["retention"]["by_dialogue"]["recall"], dtype=float)
-            for stage in ("memory_aware", "mrl")
-        )
-        gain = paired_gain(before, after)
+    lines = [f"{name}: {note['updates']:.0f} updates in {note['seconds']:.0f} s"]
+    for source, reward in note["sampled_reward"].items():
         lines.append(
-            f"  greedy recall {100 * before.mean():.1f} -> {100 * after.mean():.1f} %, paired change "
-            f"{100 * gain.mean:+.2f} points (95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f})"
+            f"  {source}: mean reward of sampled answers {reward['before']:.4f} -> {reward['after']:.4f}, paired gain "
+            f"{reward['gain']:+.4f} (95 % interval {reward['gain_low']:+.4f} to {reward['gain_high']:+.4f}, "
+            f"{reward['dialogues']} dialogues)"
         )
+        if "memory_aware" in results:
+            lines += _recall_lines(source, results["memory_aware"]["retention"], note["retention"])
     return lines
+
+
+def _recall_lines(source: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The paired change in greedy recall, over the dialogues that ask for something; none where it has no interval."""
+    recalls = [np.array(results[source]["by_dialogue"]["recall"], dtype=float) for results in (before, after)]
+    old, new = (recall[~np.isnan(recall)] for recall in recalls)
+    if len(old) < 2:
+        return []
+    gain = paired_gain(old, new)
+    return [
+        f"  {source}: greedy recall {100 * old.mean():.1f} -> {100 * new.mean():.1f} %, paired change "
+        f"{100 * gain.mean:+.2f} points (95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f})"
+    ]

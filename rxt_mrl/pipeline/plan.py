@@ -58,10 +58,15 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
             f"{stage.updates}" if stage.promotion.rule == "fixed" else f"at most {stage.updates}",
             f"{stage.updates * per_update:,.0f}",
         )
+    for source in recipe.evaluation_sources:
+        held_out = data.held_out(source)
+        table.add_row("evaluation", source, str(len(held_out)), f"{held_out.steps} {held_out.strategy}", "-", "-")
     console.print(table)
-    held_out = data.dialogues("validation", data.held_out.steps, len(data.held_out))
     limits = Limits(query=recipe.limits.query, answer=recipe.limits.answer)
-    console.print(describe(held_out, data.tokenizer, limits).table())
+    for source in recipe.evaluation_sources:
+        lengths = describe(data.held_out_dialogues(source), data.tokenizer, limits).table()
+        lengths.title = f"{lengths.title}, held-out dialogues of {source}"
+        console.print(lengths)
     parameters = "" if recipe.model.init_from else f", model {recipe.model.preset}"
     console.print(f"{recipe.name} is fine: {len(recipe.curriculum)} MRL stages{parameters}", highlight=False)
     return table

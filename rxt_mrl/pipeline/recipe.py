@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from ..contracts import RewardSpec, Stage
 from ..dialogues.sources import DataSettings
@@ -32,6 +32,8 @@ from ..mrl.config import check as check_algorithm
 from ..settings import Settings, explain, validate
 from ..supervised.config import SupervisedSettings
 from .recipe_files import override, resolve
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class ModelSection(Settings):
@@ -86,10 +88,14 @@ class TokenLimits(Settings):
     """Dialogues with longer texts: refuse the data, or cut the tails and report how many."""
 
 
+SourceName = Annotated[str, StringConstraints(pattern=_NAME)]
+"""Reports and pictures carry it in their file names."""
+
+
 class DataSection(Settings):
     """Which of the sources serves what, and how many dialogues are used of each."""
 
-    sources: dict[str, DataSettings] = Field(min_length=1)
+    sources: dict[SourceName, DataSettings] = Field(min_length=1)
     default: str = "main"
     """The source of everything that names no other."""
     text: str | None = None
@@ -113,7 +119,7 @@ class DataSection(Settings):
 class Recipe(Settings):
     """A whole run."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=_NAME)
     description: str = ""
     seed: int = Field(default=0, ge=0)
     threads: int | None = Field(default=None, ge=1)
@@ -154,6 +160,11 @@ class Recipe(Settings):
                     f"{', '.join(self.data.sources)}"
                 )
             for_stage(self.algorithm, stage, f"curriculum.{number}.algorithm")
+        for name in self.evaluation_sources:
+            if name not in self.data.sources:
+                raise ValueError(
+                    f"evaluation.data = {name!r} is not one of data.sources: {', '.join(self.data.sources)}"
+                )
         if self.control != "none" and not self.curriculum:
             raise ValueError(f"control = {self.control!r} replaces the MRL curriculum, and the recipe has none")
         return self
@@ -162,6 +173,11 @@ class Recipe(Settings):
     def tokens(self) -> int:
         """The longest interaction in tokens."""
         return self.limits.query + self.limits.answer
+
+    @property
+    def evaluation_sources(self) -> tuple[str, ...]:
+        """Names of the data sources that are measured, the main one first."""
+        return self.evaluation.data or (self.data.default,)
 
     def source(self, name: str | None = None) -> DataSettings:
         """A data source by name; None: the default."""

@@ -18,7 +18,7 @@ from rich.console import Console
 from ..contracts import Stage
 from ..errors import UserError
 from ..evaluation.plots import plot_retention, plot_stages
-from ..evaluation.report import retention_table, write_retention
+from ..evaluation.report import Results, retention_table, write_retention
 from ..model import RxT
 from ..mrl.trainer import train_mrl
 from ..runs import RunDir, checkpoints, write_json
@@ -121,8 +121,8 @@ class _Pipeline:
             checkpoints.save(self.run_dir.checkpoint_dir(name), self.model, self.tokenizer)
             write_json(trained, note)
         note["retention"] = self.measuring.retention(self.model, whole=name in ("memory_aware", "mrl"))
-        if "sampled_reward" in note:  # beside recall and score in retention.json
-            note["retention"]["sampled_reward"] = note["sampled_reward"]
+        for source, gain in note.get("sampled_reward", {}).items():  # beside recall and score in retention.json
+            note["retention"][source]["sampled_reward"] = gain
         self.results[name] = note
         self.run_dir.complete(name, note)
         self._report_stage(name, note)
@@ -196,27 +196,21 @@ class _Pipeline:
     # --- reports ---
 
     def _report_stage(self, name: str, note: dict[str, Any]) -> None:
-        retention = note["retention"]
-        recall = retention["recall"]
         self.console.print(
-            f"[bold]{name}[/bold]: {note['updates']:.0f} updates in {note['seconds']:.0f} s, "
-            f"recall {'-' if recall is None else f'{100 * recall:.1f} %'} at {retention['steps']} steps, "
-            f"PPL {retention['ppl']:.2f}",
-            highlight=False,
+            f"[bold]{name}[/bold]: {note['updates']:.0f} updates in {note['seconds']:.0f} s", highlight=False
         )
+        for source, result in note["retention"].items():
+            recall = "-" if result["recall"] is None else f"{100 * result['recall']:.1f} %"
+            line = f"  {source}: recall {recall} at {result['steps']} steps, PPL {result['ppl']:.2f}"
+            self.console.print(line, highlight=False, markup=False)
 
     def _report(self) -> None:
         results = {name: note["retention"] for name, note in self.results.items()}
         report = write_retention(self.run_dir, results)
-        last = list(results.values())[-1]
-        pictures = []
-        if last["recall"] is not None:  # the data says which facts are asked
-            pictures.append(plot_stages(results, self.run_dir.evaluation_dir / "stages.png"))
-            pictures.append(plot_retention(last, self.run_dir.evaluation_dir / "retention.png"))
         self.console.print(retention_table(results))
         lines = effect_lines(self.results)
         lines += [f"run        {self.run_dir.path}", f"report     {report}"]
-        lines += [f"picture    {path}" for path in pictures]
+        lines += [f"picture    {path}" for path in self._pictures(results)]
         lines += [
             f"model      {checkpoints.locate(self.run_dir.path)}",
             f"metrics    {self.run_dir.path / 'metrics.jsonl'}",
@@ -227,6 +221,20 @@ class _Pipeline:
         ]
         for line in lines:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def _pictures(self, results: Results) -> list[Path]:
+        """``stages.png`` and ``retention.png`` of the main source; those of another carry its name."""
+        pictures = []
+        for place, source in enumerate(self.recipe.evaluation_sources):
+            stages = {name: sources[source] for name, sources in results.items()}
+            last = list(stages.values())[-1]
+            if last["recall"] is None:  # the data does not say which facts are asked
+                continue
+            folder, suffix = self.run_dir.evaluation_dir, f"-{source}.png" if place else ".png"
+            of = f" on {source}" if len(self.recipe.evaluation_sources) > 1 else ""
+            pictures.append(plot_stages(stages, folder / f"stages{suffix}", f"Recall after each stage{of}"))
+            pictures.append(plot_retention(last, folder / f"retention{suffix}", f"Retention curve{of}"))
+        return pictures
 
 
 def _initial_model(recipe: Recipe, data: RunData) -> RxT:

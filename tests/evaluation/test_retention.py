@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from io import StringIO
 from types import SimpleNamespace
@@ -8,19 +9,21 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from rxt_mrl.envs import MemoryRetentionVectorEnv
 
 from rxt_mrl.contracts import RewardSpec, RewardTerm
 from rxt_mrl.errors import UserError
 from rxt_mrl.evaluation import (
     EvaluationSettings,
     evaluate,
+    fixed_embedding,
     plot_retention,
     plot_stages,
     retention_table,
     token_metrics,
     write_retention,
 )
-from rxt_mrl.evaluation import answers as play_module
+from rxt_mrl.evaluation import answers as answers_module
 from rxt_mrl.evaluation.controls import batch_bounds, read_memories
 from rxt_mrl.model.generation import Generation
 from rxt_mrl.supervised.losses import next_token_labels, token_loss
@@ -46,7 +49,7 @@ def perfect(dialogues, monkeypatch):
         nonsense = torch.full_like(ids, 9)
         return Generation(torch.cat([ids, nonsense, nonsense]), mask.repeat(3, 1), torch.zeros(9, ids.shape[1]))
 
-    monkeypatch.setattr(play_module, "generate", answer)
+    monkeypatch.setattr(answers_module, "generate", answer)
     return memories
 
 
@@ -128,6 +131,37 @@ def test_a_reward_of_ones_own_makes_the_score(model, tokenizer, dialogues):
     assert evaluate(model, tokenizer, dialogues, settings).to_json()["score_max"] < 10
 
 
+def test_scores_on_long_range_data_differ_by_mode_as_the_environments_rewards(model, tokenizer, dialogues, monkeypatch):
+    """The published composite weighs its parts by mode: the first step leaves the topic, the last returns to it."""
+    answers = iter(zip(dialogues.answer_ids[:, 1:].unbind(1), dialogues.answer_mask[:, 1:].unbind(1), strict=True))
+    said = [(ids.roll(1, dims=0), mask.roll(1, dims=0)) for ids, mask in answers]  # those of another dialogue
+
+    def scores(strategy):
+        given = iter(said)
+        monkeypatch.setattr(
+            answers_module, "generate", lambda *_, **__: Generation(*(part := next(given)), torch.zeros(part[1].shape))
+        )
+        settings = EvaluationSettings(episodes=None, batch_size=6, controls=())
+        return evaluate(model, tokenizer, dataclasses.replace(dialogues, strategy=strategy), settings).score_by_step
+
+    def rewards(strategy):
+        env = MemoryRetentionVectorEnv(
+            dialogues,
+            tokenizer,
+            num_envs=6,
+            reward="published",
+            strategy=strategy,
+            embedding=fixed_embedding(tokenizer.vocab_size),
+            autoreset="disabled",
+        )
+        env.reset(options={"episodes": np.arange(6)})
+        actions = ({"ids": ids.numpy(), "mask": mask.numpy().astype(np.int8)} for ids, mask in said)
+        return np.array([env.step(action)[1].mean() for action in actions])
+
+    for strategy in ("long_range", "multi_step"):
+        assert scores(strategy) == pytest.approx(10 * rewards(strategy), abs=1e-4)
+
+
 @torch.no_grad()
 def test_token_metrics_against_one_dialogue_at_a_time(model, dialogues):
     found = token_metrics(model, dialogues, batch_size=3)
@@ -173,19 +207,31 @@ def test_a_single_dialogue_has_no_swapped_memory(model, tokenizer, dialogues):
 
 def test_files_and_table(model, tokenizer, dialogues, tmp_path):
     result = evaluate(model, tokenizer, dialogues, EvaluationSettings(episodes=None, max_new_tokens=3)).to_json()
-    results = {"joint": result, "interaction": result, "memory_aware": {**result, "recall": 0.5}}
+    results = {
+        "joint": {"main": result},
+        "interaction": {"main": result},
+        "memory_aware": {"main": {**result, "recall": 0.5}, "long": {**result, "recall": 0.25}},
+    }
     path = write_retention(SimpleNamespace(evaluation_dir=tmp_path / "evaluation"), results)
     written = json.loads(path.read_text())
-    assert written["recall"] == 0.5
-    assert list(written["stages"]) == ["joint", "interaction", "memory_aware"]
-    assert "by_dialogue" not in written["stages"]["joint"]
-    assert "by_dialogue" in written["stages"]["interaction"]
+    assert (written["source"], written["recall"]) == ("main", 0.5)
+    stages = {name: stage["sources"] for name, stage in written["stages"].items()}
+    assert {name: list(sources) for name, sources in stages.items()} == {
+        "joint": ["main"],
+        "interaction": ["main"],
+        "memory_aware": ["main", "long"],
+    }
+    assert stages["memory_aware"]["long"]["recall"] == 0.25
+    assert "by_dialogue" not in stages["joint"]["main"]
+    assert "by_dialogue" in stages["interaction"]["main"]
     console = Console(width=160, file=StringIO())
     console.print(retention_table(results))
-    text = console.file.getvalue()
-    assert "memory_aware" in text
-    assert "50.0" in text
-    for made in (plot_retention(result, tmp_path / "a.png"), plot_stages(results, tmp_path / "b.png")):
+    rows = [line.split("│")[1:3] for line in console.file.getvalue().splitlines() if line.startswith("│")]
+    said = [(name.strip(), recall.strip()) for name, recall in rows]
+    assert ("memory_aware", "50.0") in said[said.index(("main", "")) : said.index(("long", ""))]
+    assert said[said.index(("long", "")) :] == [("long", ""), ("memory_aware", "25.0")]
+    main = {name: sources["main"] for name, sources in results.items()}
+    for made in (plot_retention(result, tmp_path / "a.png"), plot_stages(main, tmp_path / "b.png")):
         assert made.read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(ValueError, match="no recall by distance"):
         plot_retention({**result, "recall_by_distance": None}, tmp_path / "c.png")
