@@ -133,7 +133,7 @@ def test_a_reward_of_ones_own_makes_the_score(model, tokenizer, dialogues):
 
 def test_scores_on_long_range_data_differ_by_mode_as_the_environments_rewards(model, tokenizer, dialogues, monkeypatch):
     """The published composite weighs its parts by mode: the first step leaves the topic, the last returns to it."""
-    answers = iter(zip(dialogues.answer_ids[:, 1:].unbind(1), dialogues.answer_mask[:, 1:].unbind(1), strict=True))
+    answers = zip(dialogues.answer.ids[:, 1:].unbind(1), dialogues.answer.mask[:, 1:].unbind(1), strict=True)
     said = [(ids.roll(1, dims=0), mask.roll(1, dims=0)) for ids, mask in answers]  # those of another dialogue
 
     def scores(strategy):
