@@ -114,10 +114,11 @@ class EpisodeBatch:
     ) -> tuple[TokenText, ...]:
         """Interactions ``0 .. step - 1`` of some rows, oldest first.
 
-        For all rows the texts are kept, so that each interaction is decoded once per episode, not once per step.
+        For all rows in order the texts are kept, so that each interaction is decoded once per episode, not once per
+        step.
         """
         ids, mask = self._arrays["ids"], self._arrays["mask"]
-        if len(rows) < len(self.episodes):
+        if not np.array_equal(rows, self._rows):
             return tuple(text(ids[rows, turn], mask[rows, turn]) for turn in range(step))
         self._texts.extend(text(ids[:, turn], mask[:, turn]) for turn in range(len(self._texts), step))
         return tuple(self._texts[:step])

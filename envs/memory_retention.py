@@ -21,8 +21,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from rxt_mrl.contracts import Mode, Observation, RewardContext, Strategy, TokenArray, TokenText, mode_of
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
-from rxt_mrl.scoring import RewardResult
-from rxt_mrl.scoring.build import RewardLike, build_reward
+from rxt_mrl.scoring import RewardLike, RewardResult, build_reward
 
 from .actions import accept
 from .episodes import EpisodeBatch, Shuffler, check_dialogues
@@ -187,16 +186,10 @@ class MemoryRetentionVectorEnv(VectorEnv):
             UserError: before ``reset``, after the end of an episode (autoreset disabled), for a refused action.
         """
         batch = self._running()
-        answer = accept(
-            actions,
-            rows=self.num_envs,
-            limit=self.max_new_tokens,
-            vocab_size=self.vocab_size,
-            eos_id=self.tokenizer.eos_id,
-        )
+        answer = self._accepted(actions, self.num_envs)
         turn = batch.step + 1
         query, reference = batch.query(turn), batch.reference(turn)
-        rewards, scored = self._score(turn, query, answer, reference)
+        rewards, scored = self._score(np.arange(self.num_envs), query, answer, reference)
         batch.write(turn, self._fitting(self.complete(turn, query, answer, reference)))
 
         terminated = batch.step == self.steps
@@ -207,6 +200,29 @@ class MemoryRetentionVectorEnv(VectorEnv):
         if self.autoreset_mode == AutoresetMode.SAME_STEP and terminated.any():
             observation, info = self._autoreset(terminated, observation, info)
         return observation, rewards, terminated, np.zeros(self.num_envs, dtype=bool), info
+
+    def score(self, actions: Mapping[str, Any], rows: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+        """What answers to the queries now asked would earn in ``step``; nothing changes.
+
+        Args:
+            actions: ``n`` answers, with the rules of ``step``.
+            rows: ``(n,)`` integers: the row whose query each answers, in any order and as often as wanted.
+
+        Returns:
+            Rewards float32 ``(n,)``; ``info`` with ``terms``, ``metrics``, ``valid``, ``query``, ``generated`` and
+            ``reference`` as after ``step``, for ``n`` answers.
+
+        Raises:
+            UserError: as ``step``, and for rows that do not exist.
+        """
+        batch, rows = self._running(), np.asarray(rows)
+        if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+            raise UserError(f"rows is one integer for each answer, got {rows!r}")
+        outside = rows[(rows < 0) | (rows >= self.num_envs)]
+        if outside.size:
+            raise UserError(f"row {outside[0]} does not exist; allowed: 0 .. {self.num_envs - 1}")
+        answer, turn = self._accepted(actions, len(rows)), batch.step + 1
+        return self._score(rows, _rows_of(batch.query(turn), rows), answer, _rows_of(batch.reference(turn), rows))
 
     def hidden(self) -> dict[str, Any]:
         """What the agent must not see, for oracles and tests: the answers to the queries now asked.
@@ -235,6 +251,15 @@ class MemoryRetentionVectorEnv(VectorEnv):
         return pairs
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _accepted(self, actions: Mapping[str, Any], count: int) -> TokenArray:
+        return accept(
+            actions,
+            rows=count,
+            limit=self.max_new_tokens,
+            vocab_size=self.vocab_size,
+            eos_id=self.tokenizer.eos_id,
+        )
 
     def _text(self, ids: np.ndarray, mask: np.ndarray) -> TokenText:
         return self.tokenizer.token_text(torch.from_numpy(ids), torch.from_numpy(mask.astype(np.bool_, copy=False)))
@@ -316,11 +341,11 @@ class MemoryRetentionVectorEnv(VectorEnv):
         return self._observed(new_info), new_info
 
     def _score(
-        self, turn: np.ndarray, query: TokenArray, answer: TokenArray, reference: TokenArray
+        self, rows: np.ndarray, query: TokenArray, answer: TokenArray, reference: TokenArray
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Rewards ``(num_envs,)`` and their part of ``info``.
+        """Rewards of answers to the queries of ``rows``, and their part of ``info``.
 
-        Rows are in the same step unless single rows were reset; a reward context has one step, so rows are grouped
+        Rows are in the same step unless single rows were reset; a reward context has one step, so answers are grouped
         by it (a loop over steps, never over rows).
         """
         batch = self._started()
@@ -329,27 +354,32 @@ class MemoryRetentionVectorEnv(VectorEnv):
             "generated": self._text(answer["ids"], answer["mask"]),
             "reference": self._text(reference["ids"], reference["mask"]),
         }
-        info: dict[str, Any] = {**texts, "terms": {}, "metrics": {}, "valid": np.ones(self.num_envs, dtype=bool)}
-        rewards = np.zeros(self.num_envs)
+        info: dict[str, Any] = {**texts, "terms": {}, "metrics": {}, "valid": np.ones(len(rows), dtype=bool)}
+        rewards = np.zeros(len(rows), dtype=np.float32)
         if self.reward is None:
             return rewards, info
-        asks, _ = batch.asked(turn)
-        steps = np.unique(turn)
+        turn = batch.step + 1
+        asks = batch.asked(turn)[0][rows]
+        steps = np.unique(turn[rows])
         for step in steps.tolist():
-            rows = np.flatnonzero(turn == step)
+            chosen = np.flatnonzero(turn[rows] == step)
             whole = len(steps) == 1
             context = RewardContext(
-                **(texts if whole else {name: text.select(rows.tolist()) for name, text in texts.items()}),
-                history=batch.history(step, rows, self._text),
-                asks=tuple(asks if whole else asks[rows]),
+                **(texts if whole else {name: text.select(chosen.tolist()) for name, text in texts.items()}),
+                history=batch.history(step, rows[chosen], self._text),
+                asks=tuple(asks[chosen]),
                 step=step,
                 steps=self.steps,
                 strategy=self.strategy,
                 mode=self._modes[step - 1].item(),
                 embedding=self.embedding,
             )
-            _file(self.reward(self.context(context)), rows, rewards, info)
+            _file(self.reward(self.context(context)), chosen, rewards, info)
         return rewards, info
+
+
+def _rows_of(tokens: TokenArray, rows: np.ndarray) -> TokenArray:
+    return {"ids": tokens["ids"][rows], "mask": tokens["mask"][rows]}
 
 
 def _file(result: RewardResult, rows: np.ndarray, rewards: np.ndarray, info: dict[str, Any]) -> None:

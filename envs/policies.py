@@ -205,7 +205,7 @@ class Playthrough:
     infos: tuple[dict[str, Any], ...]
 
 
-def play(
+def play_episode(
     env: VectorEnv,
     policy: Policy,
     *,

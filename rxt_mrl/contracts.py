@@ -1,17 +1,23 @@
-"""What may be plugged into rxt-mrl: dialogues, rewards, policies, environments' observations, curriculum stages.
+"""What may be plugged into rxt-mrl: dialogues, rewards, policies, environments, curriculum stages.
 
-A catalogue entry (``envs/``, ``rewards/``, ``curricula/``) and a user's file are written against
-this module and nothing else of the engine. Shapes are given as ``(episodes, tokens)``.
+A catalogue entry (``envs/``, ``rewards/``, ``curricula/``) and a user's file are written against this module. Of the
+rest of the engine they import, where they need it,
+
+- ``rxt_mrl.errors``, ``rxt_mrl.seeding``, ``rxt_mrl.settings`` and ``rxt_mrl.texts``;
+- the public names of the packages ``rxt_mrl.dialogues``, ``rxt_mrl.dialogues.storyworld`` and ``rxt_mrl.scoring``
+
+and nothing deeper. Shapes are given as ``(episodes, tokens)``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
+from typing import Any, Literal, NotRequired, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
+from gymnasium import Space
 from pydantic import Field, model_validator
 
 from .errors import UserError
@@ -341,6 +347,105 @@ class Policy(Protocol):
 
     def act(self, observation: Observation, state: Any) -> PolicyOutput:
         """Write ``observation["interaction"]`` to the state, then answer ``observation["query"]``."""
+        ...
+
+
+# --- environments ----------------------------------------------------------------------------------------------------
+
+
+class ScoreInfo(TypedDict):
+    """What is known about the score of ``n`` answers."""
+
+    valid: np.ndarray
+    """bool ``(n,)``: False where the reward is unknown; what stands in its place is not used."""
+    terms: Mapping[str, np.ndarray]
+    """The parts of the reward, ``(n,)`` each, NaN where one does not apply; logged."""
+    metrics: Mapping[str, np.ndarray]
+    """As ``terms``, for what is logged and not rewarded."""
+
+
+class StepInfo(ScoreInfo):
+    """What the engine reads of the ``info`` of a step, for its ``num_envs`` answers; it may hold more."""
+
+    mode: np.ndarray
+    """``(num_envs,)`` of :data:`Mode`, the same in all rows."""
+    reference: NotRequired[TokenText]
+    """The right answers, where there are any."""
+    asks: NotRequired[Sequence[tuple[Ask, ...]]]
+    """Per row, the facts asked."""
+
+
+class Playable(Protocol):
+    """The dialogues of an environment, as far as the engine looks at them: how many, and how one of them reads."""
+
+    def __len__(self) -> int:
+        """How many there are; an episode is named by a number below it."""
+        ...
+
+    def select(self, rows: Sequence[int]) -> Playable:
+        """Some of them."""
+        ...
+
+    def interactions(self) -> Any:
+        """``ids`` and ``mask``, tensors ``(dialogues, 1 + steps, tokens)``: what the reference answers would write."""
+        ...
+
+
+class Environment(Protocol):
+    """``num_envs`` episodes side by side that share nothing and end in the same step; ``rxt-mrl env check`` checks it.
+
+    Any ``gymnasium.vector.VectorEnv`` that has these members and, where it is told ``autoreset="disabled"``, leaves
+    resetting to its caller. Observations are int64 ids and int8 masks as in :class:`Observation`.
+    """
+
+    num_envs: int
+
+    @property
+    def observation_space(self) -> Space[Any]:
+        """Of an :class:`Observation`."""
+        ...
+
+    @property
+    def action_space(self) -> Space[Any]:
+        """Of a :class:`TokenArray`: the answers. Narrower arrays are answers too."""
+        ...
+
+    @property
+    def dialogues(self) -> Playable:
+        """What it plays."""
+        ...
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, Mapping[str, Any]]:
+        """Start the episodes of all rows.
+
+        Args:
+            seed: determines, with the answers, everything that follows.
+            options: ``episodes``, int64: the dialogue of each row, which determines its episode; ``reset_mask``, bool
+                ``(num_envs,)``: start only these rows (for callers of their own, the engine starts all).
+        """
+        ...
+
+    def step(self, actions: TokenArray, /) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Mapping[str, Any]]:
+        """Answer the queries: observation, rewards in [0, 1], terminated, truncated (never), :class:`StepInfo`."""
+        ...
+
+
+@runtime_checkable
+class ScoresCandidates(Protocol):
+    """An environment that can also tell what answers would earn, several to one query. Optional."""
+
+    def score(self, actions: TokenArray, rows: np.ndarray, /) -> tuple[np.ndarray, Mapping[str, Any]]:
+        """Score answers to the queries now asked, as ``step`` would; nothing changes.
+
+        Args:
+            actions: ``n`` answers.
+            rows: int64 ``(n,)``, the row whose query each answers, in any order and as often as wanted.
+
+        Returns:
+            Rewards float32 ``(n,)`` and a :class:`ScoreInfo`.
+        """
         ...
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rxt_mrl import plugins
-from rxt_mrl.contracts import PolicyOutput, RewardSpec, Strategy, TokenArray
+from rxt_mrl.contracts import Environment, PolicyOutput, RewardSpec, Strategy, TokenArray
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT
@@ -68,7 +68,7 @@ class StageSetup:
     warmup: bool = False
     carry: bool = False
 
-    def make(self, count: int) -> Any:
+    def make(self, count: int) -> Environment:
         """The environment with ``count`` rows."""
         return plugins.build(self.environment, "environment", {**self.options, **_accepted(self), "num_envs": count})
 
@@ -133,7 +133,7 @@ class RolloutWorker:
 
     model: RxT
     _setup: StageSetup | None = None
-    _environments: dict[int, Any] = field(default_factory=dict)
+    _environments: dict[int, Environment] = field(default_factory=dict)
 
     def configure(self, setup: StageSetup) -> None:
         """Go to another stage."""
@@ -160,7 +160,7 @@ class RolloutWorker:
             return play(self._environments[count], self.model, setup, shard)
 
 
-def play(env: Any, model: RxT, setup: StageSetup, shard: Shard) -> Trajectories:
+def play(env: Environment, model: RxT, setup: StageSetup, shard: Shard) -> Trajectories:
     """Play one shard in an environment that has as many rows as it has episodes."""
     policy = RxTPolicy(model, setup.tokenizer, setup.sampling, warmup=setup.warmup)
     start = _start_memory(policy, env, shard) if setup.carry else None
@@ -303,7 +303,7 @@ def _tokens(tokens: TokenArray) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _start_memory(policy: RxTPolicy, env: Any, shard: Shard) -> Tensor:
+def _start_memory(policy: RxTPolicy, env: Environment, shard: Shard) -> Tensor:
     """Memories to begin with: fresh ones, or those at the end of another dialogue."""
     memory = policy.reset(len(shard.seeds), seeds=shard.seeds).memory.clone()
     rows = [row for row, before in enumerate(shard.before) if before >= 0]

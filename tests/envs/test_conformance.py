@@ -11,7 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, VectorEnv
 from rxt_mrl.envs import IDS
-from rxt_mrl.envs.policies import OraclePolicy, RandomPolicy, play
+from rxt_mrl.envs.policies import OraclePolicy, RandomPolicy, play_episode
 
 from rxt_mrl import plugins
 
@@ -160,7 +160,7 @@ def test_what_was_returned_does_not_change_later(name: str) -> None:
 @pytest.mark.parametrize("name", VECTOR_IDS)
 def test_the_oracle_solves_it(name: str) -> None:
     env = make_vec(name, 32)
-    played = play(env, OraclePolicy(env.dialogues), seed=0)
+    played = play_episode(env, OraclePolicy(env.dialogues), seed=0)
     assert played.valid.all()
     assert (played.rewards == 1).all()
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rxt_mrl.envs import MemoryRetentionEnv, MemoryRetentionVectorEnv
-from rxt_mrl.envs.policies import EchoPolicy, play
+from rxt_mrl.envs.policies import EchoPolicy, play_episode
 
 from rxt_mrl import plugins
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
@@ -53,7 +53,7 @@ def test_an_environment_from_a_file(helped: Any, dialogues: DialogueTensors, tok
         "environment",
         {"dialogues": dialogues, "tokenizer": tokenizer, "num_envs": 4, "helped": 3, "autoreset": "disabled"},
     )
-    played = play(env, EchoPolicy(tokenizer, env.max_new_tokens), options=episodes)
+    played = play_episode(env, EchoPolicy(tokenizer, env.max_new_tokens), options=episodes)
     references = dialogues.interactions()
     for step, info in enumerate(played.infos, start=1):
         width = min(references.ids.shape[-1], info["written"]["ids"].shape[1])
@@ -84,7 +84,7 @@ def test_hooks(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None
     assert not observation["interaction"]["mask"].any()
     assert info["written"]["mask"].any()
     assert info["episodes"].tolist() == [5, 5]
-    play(env, EchoPolicy(tokenizer, env.max_new_tokens))
+    play_episode(env, EchoPolicy(tokenizer, env.max_new_tokens))
     assert seen == ["standard", "return", "standard"]
 
     class Single(MemoryRetentionEnv):

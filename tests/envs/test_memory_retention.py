@@ -7,7 +7,7 @@ import pytest
 import torch
 from rxt_mrl.envs import MemoryRetentionVectorEnv
 from rxt_mrl.envs.bundled import bundled_dialogues
-from rxt_mrl.envs.policies import EchoPolicy, OraclePolicy, RandomPolicy, play
+from rxt_mrl.envs.policies import EchoPolicy, OraclePolicy, RandomPolicy, play_episode
 
 from rxt_mrl.contracts import RewardContext, mode_of
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer, join
@@ -78,7 +78,7 @@ def test_rewards_see_the_step_and_all_that_was_written(
     before = trained.detach().clone()
     with torch.no_grad():
         trained += 1
-    played = play(env, EchoPolicy(tokenizer, env.max_new_tokens), options=EPISODES)
+    played = play_episode(env, EchoPolicy(tokenizer, env.max_new_tokens), options=EPISODES)
     batch = dialogues.select(EPISODES["episodes"])
     texts = tokenizer.decode_batch(batch.query.ids[0], batch.query.mask[0])
     for step, context in enumerate(watching.seen, start=1):
@@ -101,7 +101,7 @@ def test_teacher_forcing_puts_references_into_the_history(
 ) -> None:
     watching = Watching()
     env = make(dialogues, tokenizer, reward=watching, teacher_forcing=True)
-    play(env, EchoPolicy(tokenizer, env.max_new_tokens), options=EPISODES)
+    play_episode(env, EchoPolicy(tokenizer, env.max_new_tokens), options=EPISODES)
     answer = tokenizer.decode_batch(dialogues.answer.ids[7], dialogues.answer.mask[7])[1]
     assert watching.seen[1].history[1].text[0].endswith(answer)
     assert watching.seen[1].generated.text[0] != answer
@@ -109,7 +109,7 @@ def test_teacher_forcing_puts_references_into_the_history(
 
 def test_unknown_rewards_are_marked(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None:
     env = make(dialogues, tokenizer, reward=Watching(applies=False))
-    played = play(env, EchoPolicy(tokenizer, env.max_new_tokens))
+    played = play_episode(env, EchoPolicy(tokenizer, env.max_new_tokens))
     assert not played.valid.any()
     assert (played.rewards == 0).all()
 
@@ -117,10 +117,10 @@ def test_unknown_rewards_are_marked(dialogues: DialogueTensors, tokenizer: Dialo
 def test_rewards_are_made_from_names_and_specs(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None:
     spec = {"terms": [{"use": "fact_recall"}, {"use": "bleu", "weight": 3.0}], "metrics": [{"use": "length"}]}
     env = make(dialogues, tokenizer, reward=spec)
-    info = play(env, OraclePolicy(dialogues)).infos[0]
+    info = play_episode(env, OraclePolicy(dialogues)).infos[0]
     assert (set(info["terms"]), set(info["metrics"])) == ({"fact_recall", "bleu"}, {"length"})
     assert info["reference"].text == info["generated"].text
-    unscored = play(make(dialogues, tokenizer), OraclePolicy(dialogues))
+    unscored = play_episode(make(dialogues, tokenizer), OraclePolicy(dialogues))
     assert (unscored.rewards == 0).all()
     assert unscored.infos[0]["terms"] == {}
 
@@ -131,7 +131,7 @@ def test_a_failing_reward_names_the_example(dialogues: DialogueTensors, tokenize
 
     env = make(dialogues, tokenizer, reward=half_wrong)
     with pytest.raises(UserError, match=r"'half_wrong'.*returned 2.*test_memory_retention.py.*episode 1"):
-        play(env, EchoPolicy(tokenizer, env.max_new_tokens))
+        play_episode(env, EchoPolicy(tokenizer, env.max_new_tokens))
 
 
 def test_the_rule_of_modes() -> None:
@@ -142,7 +142,7 @@ def test_the_rule_of_modes() -> None:
 def test_modes(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None:
     def modes(**options: Any) -> list[str]:
         env = make(dialogues, tokenizer, **options)
-        return [info["mode"][0] for info in play(env, EchoPolicy(tokenizer, env.max_new_tokens)).infos]
+        return [info["mode"][0] for info in play_episode(env, EchoPolicy(tokenizer, env.max_new_tokens)).infos]
 
     assert modes(steps=3) == ["standard"] * 3
     assert modes(steps=4, strategy="long_range") == ["topic_switch", "standard", "standard", "return"]
@@ -150,7 +150,7 @@ def test_modes(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None
     long_range, own = bundled_dialogues("long_range")
     env = make(long_range, own, reward="fact_recall")
     assert env.strategy == "long_range"
-    played = play(env, OraclePolicy(long_range))
+    played = play_episode(env, OraclePolicy(long_range))
     assert played.valid.mean() > 0.8  # a switch of topic asks for nothing, and is not scored by recall
     assert (played.rewards[played.valid] == 1).all()
 

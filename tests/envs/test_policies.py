@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from rxt_mrl.envs import MemoryRetentionVectorEnv
-from rxt_mrl.envs.policies import EchoPolicy, GuessPolicy, OraclePolicy, RandomPolicy, WipedPolicy, play
+from rxt_mrl.envs.policies import EchoPolicy, GuessPolicy, OraclePolicy, RandomPolicy, WipedPolicy, play_episode
 
 from rxt_mrl.contracts import Policy
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
@@ -26,7 +26,7 @@ def policies(env: MemoryRetentionVectorEnv) -> list[Policy]:
 
 
 def test_known_scores(env: MemoryRetentionVectorEnv) -> None:
-    oracle, wiped, echo, random, guess = (play(env, policy, seed=0) for policy in policies(env))
+    oracle, wiped, echo, random, guess = (play_episode(env, policy, seed=0) for policy in policies(env))
     assert (oracle.rewards[oracle.valid] == 1).all()
     assert oracle.valid.any(axis=0).all()
     assert not echo.rewards.any()
@@ -71,6 +71,6 @@ def test_echo_says_the_query(env: MemoryRetentionVectorEnv) -> None:
 def test_the_oracle_is_silent_about_what_it_never_saw(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None:
     env = MemoryRetentionVectorEnv(dialogues, tokenizer, num_envs=4, reward="fact_recall", autoreset="disabled")
     half = OraclePolicy(dialogues.select(range(32)))
-    played = play(env, half, options={"episodes": np.array([0, 31, 32, 63])})
+    played = play_episode(env, half, options={"episodes": np.array([0, 31, 32, 63])})
     assert (played.rewards[:2][played.valid[:2]] == 1).all()
     assert not played.rewards[2:].any()

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rxt_mrl.envs import RepeatPreviousVectorEnv, repeat_previous_dialogues
-from rxt_mrl.envs.policies import EchoPolicy, GuessPolicy, OraclePolicy, WipedPolicy, play
+from rxt_mrl.envs.policies import EchoPolicy, GuessPolicy, OraclePolicy, WipedPolicy, play_episode
 from rxt_mrl.envs.repeat_previous import SYMBOLS, TIERS, chance, symbol_tokenizer
 
 from rxt_mrl.dialogues import DialogueTokenizer
@@ -36,17 +36,17 @@ def test_only_memory_solves_it(tier: str) -> None:
     env = RepeatPreviousVectorEnv(tier=tier, num_envs=40)
     setting = TIERS[tier]
     oracle = OraclePolicy(env.dialogues)
-    assert (play(env, oracle, seed=0).rewards == 1).all()
-    assert not play(env, EchoPolicy(env.tokenizer, env.max_new_tokens), seed=0).rewards.any()
-    assert not play(env, WipedPolicy(oracle), seed=0).rewards[:, 1:].any()
-    guess = play(env, GuessPolicy(env.tokenizer, SYMBOLS[: setting.symbols]), seed=0)
+    assert (play_episode(env, oracle, seed=0).rewards == 1).all()
+    assert not play_episode(env, EchoPolicy(env.tokenizer, env.max_new_tokens), seed=0).rewards.any()
+    assert not play_episode(env, WipedPolicy(oracle), seed=0).rewards[:, 1:].any()
+    guess = play_episode(env, GuessPolicy(env.tokenizer, SYMBOLS[: setting.symbols]), seed=0)
     assert guess.rewards.mean() < 2 * chance(setting.symbols)
     assert guess.rewards.shape == (40, setting.steps)
 
 
 def test_a_list_of_all_symbols_earns_nothing() -> None:
     env = RepeatPreviousVectorEnv(num_envs=8, max_new_tokens=8)
-    assert not play(env, GuessPolicy(env.tokenizer, [" ".join(SYMBOLS[:4])])).rewards.any()
+    assert not play_episode(env, GuessPolicy(env.tokenizer, [" ".join(SYMBOLS[:4])])).rewards.any()
 
 
 def test_symbols_are_single_tokens() -> None:
@@ -58,7 +58,7 @@ def test_symbols_are_single_tokens() -> None:
 def test_any_tokenizer_will_do(tokenizer: DialogueTokenizer) -> None:
     env = RepeatPreviousVectorEnv(tokenizer=tokenizer, k=1, symbols=3, steps=2, episodes=10)
     assert env.tokenizer is tokenizer
-    assert (play(env, OraclePolicy(env.dialogues)).rewards == 1).all()
+    assert (play_episode(env, OraclePolicy(env.dialogues)).rewards == 1).all()
     assert np.array_equal(np.unique(env.dialogues.distance[:, 1:]), [1])
 
 
