@@ -24,8 +24,10 @@ app = typer.Typer(
 )
 recipe_app = typer.Typer(help="Work with recipes.", no_args_is_help=True)
 reward_app = typer.Typer(help="Work with rewards.", no_args_is_help=True)
+env_app = typer.Typer(help="Work with environments.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(reward_app, name="reward")
+app.add_typer(env_app, name="env")
 console = Console(width=None if sys.stdout.isatty() else 130)
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name (`rxt-mrl list recipes`) or a YAML file.")]
@@ -187,6 +189,20 @@ def reward_check(
     report.print(console)
     if not report.ok:
         raise typer.Exit(1)
+
+
+@env_app.command("check")
+def env_check(
+    name: Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help="A name, dotted path or file.py:Name.")],
+    options: Annotated[list[str] | None, typer.Option("--set", metavar="A=B", help="Constructor option.")] = None,
+) -> None:
+    """Play an environment and say which rules of the contract it breaks."""
+    from .mrl.environment_check import check_environment
+    from .pipeline.recipe_files import override
+
+    report = check_environment(name, override({}, options or []))
+    report.print(console)
+    report.raise_if_broken()
 
 
 def main() -> None:

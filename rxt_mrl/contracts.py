@@ -4,7 +4,7 @@ A catalogue entry (``envs/``, ``rewards/``, ``curricula/``) and a user's file ar
 rest of the engine they import, where they need it,
 
 - ``rxt_mrl.errors``, ``rxt_mrl.seeding``, ``rxt_mrl.settings`` and ``rxt_mrl.texts``;
-- the public names of the packages ``rxt_mrl.dialogues``, ``rxt_mrl.dialogues.storyworld`` and ``rxt_mrl.scoring``
+- the public names of the packages ``rxt_mrl.dialogues``, ``rxt_mrl.dialogues.storyworld`` and ``rxt_mrl.scoring``;
 
 and nothing deeper. Shapes are given as ``(episodes, tokens)``.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NotRequired, Protocol, TypedDict, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -364,31 +364,31 @@ class ScoreInfo(TypedDict):
     """As ``terms``, for what is logged and not rewarded."""
 
 
-class StepInfo(ScoreInfo):
-    """What the engine reads of the ``info`` of a step, for its ``num_envs`` answers; it may hold more."""
-
+class _ScoreAndMode(ScoreInfo):
     mode: np.ndarray
     """``(num_envs,)`` of :data:`Mode`, the same in all rows."""
-    reference: NotRequired[TokenText]
-    """The right answers, where there are any."""
-    asks: NotRequired[Sequence[tuple[Ask, ...]]]
-    """Per row, the facts asked."""
+
+
+class StepInfo(_ScoreAndMode, total=False):
+    """What the engine reads of the ``info`` of a step, for its ``num_envs`` answers; it may hold more."""
+
+    reference: TokenText
+    """The right answers, where there are any; optional."""
+    asks: Sequence[tuple[Ask, ...]]
+    """Per row, the facts asked; optional."""
 
 
 class Playable(Protocol):
-    """The dialogues of an environment, as far as the engine looks at them: how many, and how one of them reads."""
+    """The dialogues of an environment, as far as the engine looks at them."""
 
     def __len__(self) -> int:
         """How many there are; an episode is named by a number below it."""
-        ...
 
     def select(self, rows: Sequence[int]) -> Playable:
         """Some of them."""
-        ...
 
     def interactions(self) -> Any:
         """``ids`` and ``mask``, tensors ``(dialogues, 1 + steps, tokens)``: what the reference answers would write."""
-        ...
 
 
 class Environment(Protocol):
@@ -403,17 +403,14 @@ class Environment(Protocol):
     @property
     def observation_space(self) -> Space[Any]:
         """Of an :class:`Observation`."""
-        ...
 
     @property
     def action_space(self) -> Space[Any]:
         """Of a :class:`TokenArray`: the answers. Narrower arrays are answers too."""
-        ...
 
     @property
     def dialogues(self) -> Playable:
         """What it plays."""
-        ...
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -425,11 +422,9 @@ class Environment(Protocol):
             options: ``episodes``, int64: the dialogue of each row, which determines its episode; ``reset_mask``, bool
                 ``(num_envs,)``: start only these rows (for callers of their own, the engine starts all).
         """
-        ...
 
     def step(self, actions: TokenArray, /) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Mapping[str, Any]]:
         """Answer the queries: observation, rewards in [0, 1], terminated, truncated (never), :class:`StepInfo`."""
-        ...
 
 
 @runtime_checkable
@@ -446,7 +441,6 @@ class ScoresCandidates(Protocol):
         Returns:
             Rewards float32 ``(n,)`` and a :class:`ScoreInfo`.
         """
-        ...
 
 
 # --- curricula -------------------------------------------------------------------------------------------------------

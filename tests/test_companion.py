@@ -36,6 +36,7 @@ def command(tmp_path: Path):
 
 def test_it_trains_by_name(command, tmp_path: Path) -> None:
     assert "companion-tiny" in command("list", "recipes")
+    assert "broken" not in command("env", "check", "polite-retention")
     command("train", "companion-tiny", "--out", tmp_path / "run")
     rollouts = (tmp_path / "run" / "rollouts" / "mrl-1.jsonl").read_text().splitlines()
     lines = [json.loads(line) for line in rollouts]

@@ -61,6 +61,26 @@ def test_an_environment_from_a_file(helped: Any, dialogues: DialogueTensors, tok
         assert same.all() == (step <= 3)
 
 
+def test_the_checks_on_the_page(tmp_path: Path, cli: Any) -> None:
+    """The page's environment passes; one that breaks the rule that the page shows is told in the page's words."""
+    (command,) = re.findall(r"\$ rxt-mrl (env check .*)", PAGE.read_text(encoding="utf-8"))
+    (code,) = (block for block in blocks() if "class HelpedStart" in block)
+    file = tmp_path / "my_env.py"
+    file.write_text(code, encoding="utf-8")
+    arguments = command.replace("my_env.py", str(file)).split()
+    outcome = cli(*arguments)
+    assert outcome.code == 0, outcome.out
+    wrong = code.replace(
+        "return choose(", "answer = {name: part[[0, 1, 1, 1]] for name, part in answer.items()}\n        return choose("
+    )
+    assert wrong != code
+    file.write_text(wrong.replace("helped: int = 2", "helped: int = 0"), encoding="utf-8")
+    outcome = cli("env", "check", f"{file}:HelpedStart")
+    assert "breaks 2 of" in outcome.line
+    (shown,) = re.findall(r"```text\n(broken .*)\n```", PAGE.read_text(encoding="utf-8"))
+    assert shown in outcome.out
+
+
 def test_hooks(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None:
     seen = []
 
