@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from pydantic import ValidationError
 
 from rxt_mrl.contracts import RewardContext, TokenText
-from rxt_mrl.errors import UserError
+from rxt_mrl.settings import validate
 
 from .published_score import PublishedConfig, Tokens, fold_mean, published_score
 
@@ -48,16 +47,7 @@ class Published:
 
     def __init__(self, answer_id: int | None = 6, **options: Any) -> None:
         self.answer_id = answer_id
-        try:
-            self.config = PublishedConfig(**options)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            what = f"option {key!r} = {first['input']!r}: " if key else ""
-            known = (
-                f"; allowed: {', '.join(PublishedConfig.model_fields)}" if first["type"] == "extra_forbidden" else ""
-            )
-            raise UserError(f"{what}{first['msg']}{known}") from error
+        self.config = validate(PublishedConfig, options, "options")
 
     def __call__(self, context: RewardContext) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores float32 ``(episodes,)`` in [0, 1] and where they apply: where there is an earlier interaction.

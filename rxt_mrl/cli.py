@@ -183,7 +183,7 @@ def reward_check(
 ) -> None:
     """Run a reward on typical and adversarial answers and say what it cannot tell apart."""
     from .pipeline.recipe_files import override
-    from .scoring.check import check_reward
+    from .scoring import check_reward
 
     report = check_reward(name, override({}, options or []))
     report.print(console)

@@ -35,7 +35,7 @@ def test_python_snippets_run_in_their_order(folder, monkeypatch, capsys):
 
 
 def test_what_the_readme_says_about_its_reward(folder):
-    from rxt_mrl.scoring.check import check_reward
+    from rxt_mrl.scoring import check_reward
 
     said = re.search(r"\*(It cannot tell from the\s.*?\.)\*", README.read_text(encoding="utf-8"), re.DOTALL)
     assert said is not None

@@ -41,7 +41,10 @@ def test_a_resolved_recipe_is_a_recipe(tiny: Path) -> None:
             r"unknown key 'curriculum.1.algorithm.objectve' \(did you mean 'objec",
         ),
         ("model.options.slotz=3", r"unknown key 'options.slotz' \(did you mean 'slots'\?\); allowed: decoder"),
-        ("data.sources.main.options.levl=1", r"options.levl = 1: .*allowed: .*level"),
+        (
+            "data.sources.main.options.levl=1",
+            r"unknown key 'options.levl' \(did you mean 'level'\?\); allowed: ",
+        ),
         ("algorithm.objective.clip=3", r"algorithm.objective.clip = 3: input should be less than 1"),
         ("curriculum.1.algorithm={objective: {clip: 7}}", r"curriculum.1.algorithm.objective.clip = 7: .* less than 1"),
         ("curriculum.0.steps=0", r"curriculum.0.steps = 0: input should be greater than or equal to 1"),

@@ -15,14 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import plugins
 from ..contracts import RewardContext, RewardSpec, RewardTerm
 from ..dialogues.batching import DialogueTensors
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
 from ..model import RxT
-from ..scoring import WeightedReward
-from ..scoring import evaluate as score_term
+from ..scoring import WeightedReward, evaluate_reward, load_reward
 from ..seeding import torch_generator
 from .answers import answer_dialogues
 from .config import EvaluationSettings
@@ -140,7 +138,7 @@ def evaluate(
     reward = WeightedReward(settings.reward or PUBLISHED) if settings.score else None
     modes: tuple[str, ...] = ("on", *settings.controls)
     told_at, asked = _oldest(dialogues)
-    judge = plugins.load("reward", RECALL)
+    judge = load_reward(RECALL)
     # NaN: nothing was asked, or not measured.
     right = {mode: np.full((episodes, dialogues.steps), np.nan) for mode in modes}
     scores = np.full((episodes, dialogues.steps), np.nan)
@@ -204,7 +202,7 @@ def _judged(judge: Any, context: RewardContext) -> np.ndarray:
     Raises:
         RewardError: when the judge fails; it names the example.
     """
-    values, problems = score_term(judge, context, RECALL)
+    values, problems = evaluate_reward(judge, context, RECALL)
     if problems:
         raise problems[0]
     return values.numpy()

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import UserError
-from ..settings import merge
+from ..settings import explain, merge
 from .config import RxTConfig
 
 Values = dict[str, Any]
@@ -146,7 +146,4 @@ def build(values: Values) -> RxTConfig:
     try:
         return RxTConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "model"
-        value = "" if isinstance(first["input"], dict | RxTConfig) else f" {first['input']!r}"
-        raise UserError(f"{where}:{value}; {first['msg'].removeprefix('Value error, ')}") from error
+        raise UserError(explain(RxTConfig, error)) from error

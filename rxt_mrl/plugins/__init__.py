@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .lookup import GROUPS, Kind, build, describe, find, load, location, names, recipe_file, source_file
+from .lookup import GROUPS, Kind, build, describe, find, location, names, recipe_file, source_file
 
 __all__ = [
     "GROUPS",
@@ -10,7 +10,6 @@ __all__ = [
     "build",
     "describe",
     "find",
-    "load",
     "location",
     "names",
     "recipe_file",

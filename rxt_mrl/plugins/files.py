@@ -1,7 +1,7 @@
 """Plug-ins in a file of the user's: ``path/to/file.py:Name``.
 
 The file becomes a module with a name made from its resolved path, so that two files called ``reward.py`` do not
-meet, and it is registered to be pickled by value, so that its rewards work on Ray workers that cannot import it.
+meet, and it is registered to be pickled by value, so that its objects work on Ray workers that cannot import it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ def split_file_spec(spec: str) -> tuple[Path, str | None] | None:
     return None
 
 
-def load_file(path: Path, name: str | None) -> Any:
-    """The object ``name`` of a Python file; without a name, the only one it declares with ``@reward``.
+def load_file(path: Path, name: str | None, kind: str) -> Any:
+    """The object ``name`` of a Python file; without a name, the only one.
+
+    Where it defines several, the only one that is declared to be of this kind: that has an attribute ``<kind>_name``.
 
     Raises:
         UserError: when the file is missing or fails when run, or has no such object.
@@ -38,7 +40,7 @@ def load_file(path: Path, name: str | None) -> Any:
     module = load_module(path)
     public = [key for key, value in vars(module).items() if _is_own(module, key, value)]
     if name is None:
-        declared = [key for key in public if hasattr(vars(module)[key], "reward_name")]
+        declared = [key for key in public if hasattr(vars(module)[key], f"{kind}_name")]
         candidates = declared or public
         if len(candidates) != 1:
             offered = ", ".join(candidates) or "nothing"

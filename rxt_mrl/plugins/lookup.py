@@ -1,4 +1,4 @@
-"""Find what users plug in: rewards, environments, curricula, dialogue sources.
+"""Find what users plug in, by name, and build it; what a reward or an environment is, others know.
 
 A plug-in is named in one of three ways, the same for ours and for theirs:
 
@@ -45,34 +45,6 @@ def describe(kind: Kind) -> dict[str, str]:
     return {name: _summary(kind, name) for name in names(kind)}
 
 
-def load(kind: Kind, spec: Any, **options: Any) -> Any:
-    """Find a plug-in and make it ready to use.
-
-    Args:
-        kind: what it is.
-        spec: a name, ``package.module:Name``, ``file.py:Name``, or a callable itself (in a notebook).
-        options: arguments of its constructor; for a function, keyword arguments that it is given at each call.
-
-    Returns:
-        An instance for a class, the function itself for a function, a path for a curriculum.
-        A reward is checked (see `scoring.check_signature`) and, if it is written in TRL's convention, adapted.
-
-    Raises:
-        UserError: for an unknown name, a file that cannot be loaded, options that do not fit, a wrong signature.
-    """
-    if kind == "curriculum":
-        if options:
-            raise UserError(f"a curriculum takes no options, got {sorted(options)}")
-        return recipe_file(str(spec))
-    target = spec if callable(spec) else find(kind, spec)
-    label = _label(spec, target)
-    if kind == "reward":
-        from ..scoring import as_reward  # scoring loads its terms through this module
-
-        return as_reward(target, label, options)
-    return build(target, label, options)
-
-
 def find(kind: Kind, spec: str) -> Any:
     """The class, function or object that ``spec`` names, as it stands in its module.
 
@@ -88,7 +60,7 @@ def find(kind: Kind, spec: str) -> Any:
             return _load_entry(kind, entry)
     file = split_file_spec(spec)
     if file is not None:
-        return load_file(*file)
+        return load_file(*file, kind)
     if ":" in spec:
         module_name, _, attribute = spec.partition(":")
         return _load_dotted(kind, spec, module_name, attribute)
@@ -171,12 +143,6 @@ def _underlying(target: Any) -> Any:
     return target if inspect.isroutine(target) or inspect.isclass(target) else type(target)
 
 
-def _label(spec: Any, target: Any) -> str:
-    if isinstance(spec, str):
-        return spec
-    return str(getattr(target, "reward_name", None) or getattr(target, "__name__", type(target).__name__))
-
-
 def _entries(kind: Kind) -> dict[str, EntryPoint]:
     if kind not in GROUPS:
         raise UserError(f"unknown kind of plug-in {kind!r}; allowed: {', '.join(get_args(Kind))}")
@@ -214,7 +180,7 @@ def _check_options(target: Any, label: str, options: dict[str, Any]) -> None:
     except (TypeError, ValueError):  # a builtin without a signature: its constructor will judge
         return
     takes = [p for p in parameters.values() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if inspect.isroutine(target):  # the first parameter is the context
+    if inspect.isroutine(target):  # the first parameter is what it is called with
         takes = takes[1:]
     allowed = [p.name for p in takes]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
 from ..contracts import Reward, RewardContext, RewardSpec
-from ..errors import UserError
-from .weighted import RewardResult, Score, WeightedReward, check_signature, evaluate
+from ..settings import validate
+from .load import load_reward
+from .values import evaluate_reward, name_of
+from .weighted import RewardResult, WeightedReward
+
+Score = Callable[[RewardContext], RewardResult]
+"""What environments call: a :class:`WeightedReward`, or any function like it."""
 
 RewardLike = WeightedReward | RewardSpec | Mapping[str, Any] | str | Reward | None
-"""A weighted reward, its spec (also as a mapping), the name of a reward, or a reward itself; None: no reward."""
+"""A weighted reward, its spec (also as a mapping), or what :func:`load_reward` takes; None: no reward."""
 
 
 class SoleReward:
     """A reward alone, without weights: its values are checked, and an error is raised with the example.
 
     Args:
-        reward: any callable ``RewardContext -> (episodes,)`` floats in [0, 1].
+        reward: as :func:`~rxt_mrl.scoring.load_reward` returns it.
     """
 
     def __init__(self, reward: Reward) -> None:
-        name = getattr(reward, "reward_name", None) or getattr(reward, "__name__", type(reward).__name__)
-        self._name = str(name)
-        check_signature(reward, self._name)
+        self._name = name_of(reward)
         self._reward = reward
 
     def __call__(self, context: RewardContext) -> RewardResult:
@@ -35,7 +37,7 @@ class SoleReward:
         Raises:
             RewardError: when the reward fails.
         """
-        values, problems = evaluate(self._reward, context, self._name)
+        values, problems = evaluate_reward(self._reward, context, self._name)
         if problems:
             raise problems[0]
         valid = ~values.isnan()
@@ -53,10 +55,5 @@ def build_reward(reward: RewardLike) -> Score | None:
     if isinstance(reward, str):
         reward = {"terms": [{"use": reward}]}
     if isinstance(reward, Mapping):
-        try:
-            reward = RewardSpec.model_validate(reward)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, ("reward", *first["loc"])))
-            raise UserError(f"{where}: {first['msg']}, got {first['input']!r}") from None
-    return WeightedReward(reward) if isinstance(reward, RewardSpec) else SoleReward(reward)
+        reward = validate(RewardSpec, reward, "reward")
+    return WeightedReward(reward) if isinstance(reward, RewardSpec) else SoleReward(load_reward(reward))

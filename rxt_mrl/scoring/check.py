@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .. import plugins
 from ..contracts import Mode, Reward
 from ..errors import UserError
 from .check_cases import CASES, GOOD, KINDS, Batch, Kind, batch
-from .weighted import RewardError, evaluate
+from .load import load_reward
+from .values import RewardError, evaluate_reward, name_of
 
 APART = 0.5
 """A trick is told apart when it earns at most this share of what the right answer earns, and less in every case; a good
@@ -145,9 +145,9 @@ def check_reward(spec: Any, options: Mapping[str, Any] | None = None, *, mode: M
         options: its options.
         mode: the mode of the steps; by default the first in which the reward applies.
     """
-    label = spec if isinstance(spec, str) else getattr(spec, "reward_name", None) or _name_of(spec)
+    label = spec if isinstance(spec, str) else name_of(spec)
     try:
-        reward: Reward = plugins.load("reward", spec, **dict(options or {}))
+        reward = load_reward(spec, **dict(options or {}))
     except UserError as error:
         return CheckReport(label, errors=(str(error),))
     modes: tuple[Mode, ...] = (mode,) if mode else get_args(Mode)
@@ -155,9 +155,9 @@ def check_reward(spec: Any, options: Mapping[str, Any] | None = None, *, mode: M
     errors: list[RewardError] = []
     for tried in modes:
         cases = batch(tried)
-        evaluate(reward, cases.context.select([0]), label)  # load models and the like, so that only scoring is timed
+        evaluate_reward(reward, cases.context.select([0]), label)  # loads models and the like, which is not timed
         started = time.perf_counter()
-        values, errors = evaluate(reward, cases.context, label)
+        values, errors = evaluate_reward(reward, cases.context, label)
         seconds = time.perf_counter() - started
         if errors or not values.isnan().all():
             break
@@ -178,13 +178,13 @@ def check_reward(spec: Any, options: Mapping[str, Any] | None = None, *, mode: M
 def _again(reward: Reward, values: torch.Tensor, mode: Mode, label: str, seconds: float) -> tuple[float, list[str]]:
     fresh = batch(mode).context
     started = time.perf_counter()
-    second, _ = evaluate(reward, fresh, label)
+    second, _ = evaluate_reward(reward, fresh, label)
     seconds = min(seconds, time.perf_counter() - started)
     remarks = []
     if not torch.allclose(values, second, atol=1e-4, equal_nan=True):
         remarks.append("It gives the same answer another score when asked again.")
     rows = list(range(0, len(fresh), 7))
-    alone = torch.cat([evaluate(reward, fresh.select([row]), label)[0] for row in rows])
+    alone = torch.cat([evaluate_reward(reward, fresh.select([row]), label)[0] for row in rows])
     if not remarks and not torch.allclose(values[rows], alone, atol=1e-3, equal_nan=True):
         remarks.append("The score of an answer depends on the other answers of its batch.")
     return seconds, remarks
@@ -226,10 +226,6 @@ def _distinct(errors: list[RewardError], limit: int = 3) -> tuple[str, ...]:
 
 def _declared(reward: Reward) -> frozenset[str]:
     return frozenset(getattr(reward, "blind_to", ()))
-
-
-def _name_of(spec: Any) -> str:
-    return getattr(spec, "__name__", type(spec).__name__)
 
 
 def _listing(kinds: Sequence[Kind]) -> str:

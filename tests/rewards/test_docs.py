@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from rxt_mrl.contracts import RewardContext, RewardSpec
-from rxt_mrl.scoring import WeightedReward
-from rxt_mrl.scoring.check import check_reward
+from rxt_mrl.scoring import WeightedReward, check_reward
 
 TEXT = (Path(__file__).parents[2] / "docs" / "rewards.md").read_text(encoding="utf-8")
 

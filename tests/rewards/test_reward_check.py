@@ -13,7 +13,7 @@ from rich.console import Console
 
 from rxt_mrl import plugins
 from rxt_mrl.contracts import RewardContext, TokenText
-from rxt_mrl.scoring.check import CheckReport, check_reward
+from rxt_mrl.scoring import CheckReport, check_reward
 from rxt_mrl.scoring.check_cases import CASES, GOOD, KINDS, batch
 
 DOCS = Path(__file__).parents[2] / "docs" / "rewards.md"

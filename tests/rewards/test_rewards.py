@@ -19,6 +19,7 @@ from rxt_mrl.rewards.topic_switch import TopicSwitch
 from rxt_mrl import plugins
 from rxt_mrl.contracts import Mode, RewardContext
 from rxt_mrl.errors import UserError
+from rxt_mrl.scoring import load_reward
 
 HISTORY = [("I have a dog called Rex.", "Rex is nice."), ("He likes bones.", "Bones are good.")]
 
@@ -34,7 +35,7 @@ def context(
 @pytest.mark.parametrize("mode", ["standard", "topic_switch", "return"])
 def test_every_reward_is_in_range_for_any_batch(name: str, mode: Mode) -> None:
     """Empty answers and references, one row or several, with and without history."""
-    reward = plugins.load("reward", name)
+    reward = load_reward(name)
     for history in ([], [HISTORY] * 3):
         batch = RewardContext.from_text(
             ["q", "", "x y"], ["", "a b c", "a"], ["a", "", "a"], history=history, mode=mode
@@ -114,7 +115,7 @@ def test_coherence_follows_the_newest_interaction_most() -> None:
 
 def test_published_options_are_validated() -> None:
     for options, message in (
-        ({"bleu_facto": 1}, "allowed: bleu_with_saved_data"),
+        ({"bleu_facto": 1}, "unknown key 'bleu_facto' .did you mean 'bleu_factor'"),
         ({"bleu_factor": 0.9}, "sum to 1.4"),
         ({"bleu_mode": "x"}, "separate"),
         ({"reward_len": True}, "len_factor"),
@@ -122,7 +123,7 @@ def test_published_options_are_validated() -> None:
         ({"bleu_ref_weights": [2]}, "n-gram weights"),
     ):
         with pytest.raises(UserError, match=message) as caught:
-            plugins.load("reward", "published", **options)
+            load_reward("published", **options)
         assert "\n" not in str(caught.value)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import ValidationError
 
 from ...contracts import Dialogue
 from ...errors import UserError
+from ...settings import validate
 from ..schema import to_dataset
 from ..statistics import DataReport, Limits, describe
 from .files import SUFFIXES, lines_of
@@ -157,15 +157,7 @@ def settings_of(source: str | Path, **changes: Any) -> DataSettings:
     else:
         content = {"source": text}
     content = {**{key: value for key, value in changes.items() if value is not None}, **content}
-    try:
-        return DataSettings(**content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "source"
-        message = first["msg"].removeprefix("Value error, ")
-        allowed = f"; allowed: {', '.join(DataSettings.model_fields)}" if first["type"] == "extra_forbidden" else ""
-        given = "" if first["type"] == "value_error" else f" = {first['input']!r}"
-        raise UserError(f"data: {key}{given}: {message}{allowed}") from None
+    return validate(DataSettings, content, "data")
 
 
 def _yaml(path: Path) -> dict[str, Any]:

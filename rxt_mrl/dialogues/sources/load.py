@@ -18,6 +18,7 @@ from typing import Any, get_args
 
 from ...contracts import Dialogue
 from ...errors import UserError
+from ...plugins import build, find, location
 from .. import tinystories
 from ..storyworld import dialogues as storyworld_dialogues
 from ..storyworld import pairs as storyworld_pairs
@@ -259,9 +260,7 @@ def _plugged(
     settings: DataSettings, split: Split, *, steps: int | None, episodes: int | None, seed: int
 ) -> Iterator[Record]:
     """What a plug-in gives; an exception in it is an error that names it and how far it came."""
-    from ...plugins import load, location
-
-    source = load("source", settings.source, **settings.options)
+    source = build(find("source", settings.source), settings.source, settings.options)
     theirs = settings.splits.get(split, split)
     number = 0
     try:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ...contracts import Strategy
-from ...settings import Settings
+from ...plugins import names
+from ...settings import Settings, explain
 from ..storyworld import StoryworldConfig
 from ..tinystories import TinyStoriesOptions
 from .babi import BabiOptions
@@ -87,8 +88,6 @@ class DataSettings(Settings):
     def _known(cls, source: str) -> str:
         if source in BUILT_IN or ":" in source:
             return source
-        from ...plugins import names
-
         known = names("source")
         if source.replace("-", "_") not in [name.replace("-", "_") for name in known]:
             allowed = ", ".join((*BUILT_IN, *known))
@@ -120,10 +119,7 @@ class DataSettings(Settings):
         try:
             return kind(**content)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            allowed = f"; allowed: {', '.join(kind.model_fields)}" if first["type"] == "extra_forbidden" else ""
-            raise ValueError(f"options.{key} = {first['input']!r}: {first['msg']}{allowed}") from None
+            raise ValueError(explain(kind, error, "options.")) from None
 
     @property
     def label(self) -> str:

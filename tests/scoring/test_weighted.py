@@ -14,7 +14,7 @@ import torch
 
 from rxt_mrl.contracts import Ask, RewardContext, RewardSpec, reward
 from rxt_mrl.errors import UserError
-from rxt_mrl.scoring import RewardError, WeightedReward, evaluate
+from rxt_mrl.scoring import RewardError, WeightedReward
 
 THREE = RewardContext.from_text(["q one", "q two", "q three"], ["a", "b b", "c c c"], "a reference")
 
@@ -172,7 +172,7 @@ def test_the_line_is_the_one_that_failed() -> None:
     line = next(
         i for i, text in enumerate(Path(__file__).read_text().splitlines(), 1) if text.endswith("line that fails")
     )
-    with pytest.raises(RewardError, match=f"test_scoring.py:{line};"):
+    with pytest.raises(RewardError, match=f"test_weighted.py:{line};"):
         WeightedReward(spec(here(breaks_on_second)))(THREE)
 
 
@@ -209,26 +209,6 @@ def test_a_failing_metric_masks_nothing() -> None:
     result = WeightedReward(spec(here(half), metrics=[{"use": here(breaks_on_second)}], on_error="skip"))(THREE)
     assert result.valid.all()
     assert result.metrics["breaks_on_second"].isnan().tolist() == [False, True, False]
-
-
-def test_values_come_in_many_forms() -> None:
-    mask = np.array([True, False, True])
-    for scores in (
-        [0.5, 0.5, 0.5],
-        (0.5, 0.5, 0.5),
-        [True, False, True],
-        np.full(3, 0.5),
-        torch.full((3,), 0.5, dtype=torch.float64, requires_grad=True),
-        (torch.full((3,), 0.5), mask),
-        ([0.5, None, 0.5], [True, True, False]),
-        [np.float32(0.5)] * 3,
-        torch.tensor([1.00001, -0.00001, 0.5]),
-    ):
-        values, problems = evaluate(lambda context, s=scores: s, THREE, "x")
-        assert not problems
-        assert values.dtype == torch.float32
-        known = values[~values.isnan()]
-        assert ((known >= 0) & (known <= 1)).all()
 
 
 def test_an_empty_batch() -> None:

@@ -1,23 +1,18 @@
-"""Rewards in TRL's convention, in both directions.
+"""TRL's reward functions as rewards of ours.
 
 TRL calls ``reward(prompts, completions, **columns) -> list[float | None]``, with one entry per completion in every
-list; ``None`` means that the reward does not apply. `from_trl` makes such a function one of ours, `to_trl` gives ours
-to a TRL trainer. Texts may be plain or conversational (lists of messages with ``role`` and ``content``).
+list; ``None`` means that the reward does not apply. Texts may be plain or conversational (lists of messages with
+``role`` and ``content``).
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-
-from ..contracts import Ask, Reward, RewardContext
+from ..contracts import RewardContext
 from ..errors import UserError
-from ..texts import TextCodec
-
-TrlReward = Callable[..., list[float | None]]
 
 COLUMNS = ("reference", "query", "history", "asks", "step", "steps", "strategy", "mode")
 """What an adapted function is given beside prompts, completions and completion_ids."""
@@ -135,103 +130,24 @@ def from_trl(
     return FromTrl(function, low, high, columns or {}, conversational)
 
 
-def to_trl(
-    reward: Any,
-    *,
-    reference: str = "reference",
-    history: str = "history",
-    asks: str = "asks",
-    codec: TextCodec | None = None,
-    embedding: torch.Tensor | None = None,
-    name: str | None = None,
-) -> TrlReward:
-    """Make a reward of ours a function for TRL's trainers.
+def is_trl(target: Any) -> bool:
+    """Whether a function or object is called as TRL calls; its parameter ``completions`` tells."""
+    if inspect.isclass(target) or not callable(target) or hasattr(target, "plugin_target"):
+        return False
+    try:
+        return "completions" in inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return False
 
-    Args:
-        reward: a name, ``file.py:Name``, a reward, or a ``WeightedReward``.
-        reference: the data set's column of right answers; empty texts where there is none.
-        history: the column of earlier interactions, ``[(query, answer), ...]`` or ``[{"query":, "answer":}, ...]``;
-            without it, the earlier messages of a conversational prompt.
-        asks: the column of facts, ``[{"value":, "told_at":, ...}, ...]``; optional.
-        codec: the tokenizer that the reward shall count in; by default words.
-        embedding: ``(vocab, dim)`` for it.
-        name: what TRL's logs call it.
+
+def trl_options(label: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of :func:`from_trl`.
 
     Raises:
-        UserError: for an unknown reward; RewardError: at a call, when the reward fails (with the example).
+        UserError: for one that there is not.
     """
-    from .. import plugins
-    from .weighted import RewardError, WeightedReward, evaluate
-
-    loaded = reward if isinstance(reward, WeightedReward) else plugins.load("reward", reward)
-    given = name or getattr(loaded, "reward_name", None) or getattr(loaded, "__name__", None)
-    label = str(given or type(loaded).__name__)
-
-    def score(context: RewardContext) -> list[float | None]:
-        if isinstance(loaded, WeightedReward):
-            result = loaded(context)
-            pairs = zip(result.total.tolist(), result.valid.tolist(), strict=True)
-            return [value if valid else None for value, valid in pairs]
-        one: Reward = loaded
-        values, problems = evaluate(one, context, label)
-        if problems:
-            raise RewardError(str(problems[0]), problems[0].row)
-        return [None if value != value else value for value in values.tolist()]  # NaN: does not apply
-
-    def function(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
-        count = len(prompts)
-        queries, pasts = zip(*(_prompt(prompt) for prompt in prompts), strict=True) if count else ((), ())
-        answers = [_message(completion) for completion in completions]
-        references = [str(text or "") for text in columns.get(reference) or [""] * count]
-        if history in columns:
-            pasts = tuple([_turn(turn) for turn in row] for row in columns[history])
-        facts = [tuple(_ask(ask) for ask in row or ()) for row in columns.get(asks) or [()] * count]
-        scores: list[float | None] = [None] * count
-        for depth in sorted({len(past) for past in pasts}):  # a context holds equally long histories
-            rows = [row for row in range(count) if len(pasts[row]) == depth]
-            context = RewardContext.from_text(
-                [queries[row] for row in rows],
-                [answers[row] for row in rows],
-                [references[row] for row in rows],
-                history=[pasts[row] for row in rows],
-                asks=[facts[row] for row in rows],
-                codec=codec,
-                embedding=embedding,
-            )
-            for row, value in zip(rows, score(context), strict=True):
-                scores[row] = value
-        return scores
-
-    function.__name__ = label
-    return function
-
-
-def _prompt(prompt: Any) -> tuple[str, list[tuple[str, str]]]:
-    """The last question of a prompt and the interactions before it."""
-    if isinstance(prompt, str):
-        return prompt, []
-    users: list[str] = []
-    past: list[tuple[str, str]] = []
-    for message in prompt:
-        if message["role"] == "user":
-            users.append(str(message["content"]))
-        elif message["role"] == "assistant" and users:
-            past.append((users[-1], str(message["content"])))
-    return (users[-1] if users else ""), past
-
-
-def _message(completion: Any) -> str:
-    return completion if isinstance(completion, str) else str(completion[-1]["content"] if completion else "")
-
-
-def _turn(turn: Any) -> tuple[str, str]:
-    query, answer = (turn["query"], turn["answer"]) if isinstance(turn, Mapping) else turn
-    return str(query), str(answer)
-
-
-def _ask(ask: Any) -> Ask:
-    if isinstance(ask, Ask):
-        return ask
-    return Ask(
-        str(ask["value"]), int(ask.get("told_at") or 0), tuple(ask.get("wrong") or ()), str(ask.get("slot") or "")
-    )
+    allowed = ("low", "high", "columns", "conversational")
+    unknown = [name for name in options if name not in allowed]
+    if unknown:
+        raise UserError(f"{label} is in TRL's convention: unknown option {unknown[0]!r}; allowed: {', '.join(allowed)}")
+    return dict(options)

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from rxt_mrl import plugins
 from rxt_mrl.contracts import Ask, RewardContext, RewardSpec
 from rxt_mrl.errors import UserError
-from rxt_mrl.scoring import RewardError, WeightedReward
-from rxt_mrl.scoring.trl import from_trl, to_trl
+from rxt_mrl.scoring import RewardError, WeightedReward, from_trl, load_reward, to_trl
 
 CONTEXT = RewardContext.from_text(
     ["q one", "q two"], ["a", "b b"], ["a", "b"], history=[[("x", "y")], [("z", "w")]], asks=[[Ask("a", 0)], []]
@@ -47,7 +45,7 @@ async def later(prompts: list[str], completions: list[str]) -> list[float]:
 
 
 def test_a_trl_function_is_recognised_and_adapted() -> None:
-    adapted = plugins.load("reward", starts_right)
+    adapted = load_reward(starts_right)
     assert adapted(CONTEXT) == [1.0, None]
     result = WeightedReward(RewardSpec.model_validate({"terms": [{"use": f"{__name__}:starts_right"}]}))(CONTEXT)
     assert result.valid.tolist() == [True, False]
@@ -55,14 +53,14 @@ def test_a_trl_function_is_recognised_and_adapted() -> None:
 
 
 def test_values_of_another_range_are_rescaled() -> None:
-    assert plugins.load("reward", signed, low=-1, high=1)(CONTEXT) == [1.0, 0.0]
+    assert load_reward(signed, low=-1, high=1)(CONTEXT) == [1.0, 0.0]
     with pytest.raises(UserError, match="below"):
         from_trl(signed, low=1, high=0)
 
 
 def test_options_of_an_adapted_function() -> None:
     with pytest.raises(UserError, match="unknown option 'lo'; allowed: low, high, columns, conversational"):
-        plugins.load("reward", signed, lo=-1)
+        load_reward(signed, lo=-1)
 
 
 class Judge:
@@ -74,13 +72,13 @@ class Judge:
 
 
 def test_a_class_that_is_called_as_trl_calls() -> None:
-    assert plugins.load("reward", Judge, wanted="a")(CONTEXT) == [1.0, 0.0]
+    assert load_reward(Judge, wanted="a")(CONTEXT) == [1.0, 0.0]
 
 
 def test_columns_by_other_names() -> None:
     with pytest.raises(UserError, match=r"needs the column 'solution'; there are reference"):
-        plugins.load("reward", wants_solution)
-    assert plugins.load("reward", wants_solution, columns={"solution": "reference"})(CONTEXT) == [1.0, 0.0]
+        load_reward(wants_solution)
+    assert load_reward(wants_solution, columns={"solution": "reference"})(CONTEXT) == [1.0, 0.0]
     with pytest.raises(UserError, match="name no source"):
         from_trl(wants_solution, columns={"solution": "truth"})
 
@@ -91,7 +89,7 @@ def test_conversational_functions() -> None:
 
 def test_asynchronous_functions_are_refused() -> None:
     with pytest.raises(UserError, match="asynchronous"):
-        plugins.load("reward", later)
+        load_reward(later)
 
 
 def test_errors_point_into_the_function(tmp_path: Path) -> None:

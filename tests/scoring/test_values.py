@@ -1,0 +1,58 @@
+"""One reward's values: in which forms they may come, and what the reward is called."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from rxt_mrl.rewards.length import Length
+
+from rxt_mrl.contracts import RewardContext, reward
+from rxt_mrl.scoring import evaluate_reward
+from rxt_mrl.scoring.values import name_of
+
+THREE = RewardContext.from_text(["q one", "q two", "q three"], ["a", "b b", "c c c"], "a reference")
+
+
+def test_values_come_in_many_forms() -> None:
+    mask = np.array([True, False, True])
+    for scores in (
+        [0.5, 0.5, 0.5],
+        (0.5, 0.5, 0.5),
+        [True, False, True],
+        np.full(3, 0.5),
+        torch.full((3,), 0.5, dtype=torch.float64, requires_grad=True),
+        (torch.full((3,), 0.5), mask),
+        ([0.5, None, 0.5], [True, True, False]),
+        [np.float32(0.5)] * 3,
+        torch.tensor([1.00001, -0.00001, 0.5]),
+    ):
+        values, problems = evaluate_reward(lambda context, s=scores: s, THREE, "x")
+        assert not problems
+        assert values.dtype == torch.float32
+        known = values[~values.isnan()]
+        assert ((known >= 0) & (known <= 1)).all()
+
+
+def test_what_a_reward_does_wrong_is_returned_and_not_raised() -> None:
+    def broken(context: RewardContext) -> list[float]:
+        return [float(text) for text in context.generated.text]
+
+    values, problems = evaluate_reward(broken, THREE, "broken")
+    assert values.isnan().all()
+    assert [problem.row for problem in problems] == [0, 1, 2]
+
+
+def test_a_reward_is_called_what_it_declares() -> None:
+    @reward(name="kind")
+    def nice(context: RewardContext, more: int = 0) -> list[float]:
+        return [1.0] * len(context)
+
+    assert name_of(functools.partial(nice, more=1)) == "kind"
+    assert name_of(Length()) == "Length"
+    assert name_of(functools.partial(here)) == "here"
+
+
+def here(context: RewardContext) -> list[float]:
+    return [0.0] * len(context)
