@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .memory_retention import MemoryRetentionVectorEnv
+from .own_words import OwnWordsEnv, OwnWordsVectorEnv
 from .registration import IDS, register
 from .repeat_previous import RepeatPreviousEnv, RepeatPreviousVectorEnv, repeat_previous_dialogues
 from .single import MemoryRetentionEnv
@@ -15,6 +16,8 @@ __all__ = [
     "IDS",
     "MemoryRetentionEnv",
     "MemoryRetentionVectorEnv",
+    "OwnWordsEnv",
+    "OwnWordsVectorEnv",
     "RepeatPreviousEnv",
     "RepeatPreviousVectorEnv",
     "TextView",

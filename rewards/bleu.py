@@ -53,6 +53,7 @@ class Bleu:
             raise UserError(f"smoothing {smoothing!r} is unknown; allowed: method4, none")
         self.smoothing: Smoothing = smoothing
         self.with_saved = with_saved
+        self.needs_reference = not with_saved
 
     def __call__(self, context: RewardContext) -> torch.Tensor:
         """BLEU of each answer, float32 ``(episodes,)`` in [0, 1]; 0 for an empty answer."""

@@ -21,6 +21,7 @@ class EmbeddingCosine:
     score low. Use it with another reward, never alone. The context must have an embedding.
     """
 
+    needs_reference: ClassVar[bool] = True
     blind_to: ClassVar[frozenset[str]] = frozenset(
         {"paraphrase", "wrong value", "outdated value", "negated", "copy of the saved interaction", "repetition"}
     )

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from rxt_mrl.contracts import Ask, RewardContext
+from rxt_mrl.contracts import NEVER_TOLD, Ask, RewardContext
 from rxt_mrl.errors import UserError
 
 from .claims import ARTICLES, Text, claims, common_run, hedges, mentions, occurrences, parse, value_words
@@ -27,7 +27,9 @@ _SHORT = 12
 class FactRecall:
     """The share of the asked facts that the answer states, and 0 for tricks (English texts).
 
-    It needs annotated dialogues (``asks``) and does not apply elsewhere: such episodes are masked, not scored 0.
+    It needs annotated dialogues (``asks``) and does not apply elsewhere, nor to questions about what was never told:
+    such episodes are masked, not scored 0. It needs no reference; where there is one, the reference says which rules
+    hold.
     The right answer and a paraphrase that contains the fact earn the same. Nothing is earned by: a wrong or outdated
     value (``Ask.wrong``) that the answer claims, also beside the right one; a negated fact ("It is not Rex"); a fact
     that stands only in an echo of the query or only in a question; a copy of an earlier interaction; alternatives
@@ -57,7 +59,7 @@ class FactRecall:
     def __call__(self, context: RewardContext) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores float32 ``(episodes,)`` and where they apply, bool ``(episodes,)``: where something is asked."""
         count = len(context)
-        asks = context.asks or ((),) * count
+        asks = [told_asks(row) for row in context.asks or ((),) * count]
         applies = torch.tensor([bool(row) for row in asks], dtype=torch.bool)
         scores = torch.zeros(count)
         if not applies.any():
@@ -118,6 +120,11 @@ class FactRecall:
         ):
             return True
         return any(_copies(said, parse(past)) for past in history) and said.words != model.words
+
+
+def told_asks(asks: Sequence[Ask]) -> tuple[Ask, ...]:
+    """Without what was never told."""
+    return tuple(ask for ask in asks if ask.told_at != NEVER_TOLD)
 
 
 def _wanted(asks: Sequence[Ask], model: Text) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:

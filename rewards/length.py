@@ -32,6 +32,8 @@ class Length:
             "echo of the query",
             "list of all values",
             "other dialogue",
+            "abstention",
+            "made up where nothing was told",
         }
     )
 
@@ -39,6 +41,7 @@ class Length:
         if target is not None and target < 1:
             raise UserError(f"target {target!r}: a length of at least 1 token, or none to use the reference's")
         self.target = target
+        self.needs_reference = target is None
         self.penalise_longer = penalise_longer
 
     def __call__(self, context: RewardContext) -> torch.Tensor:

@@ -33,6 +33,7 @@ class Published:
         UserError: for an unknown option or one out of range.
     """
 
+    needs_reference: ClassVar[bool] = True
     blind_to: ClassVar[frozenset[str]] = frozenset(
         {
             "paraphrase",

@@ -29,6 +29,7 @@ class SentenceCosine:
         batch_size: sentences encoded at a time.
     """
 
+    needs_reference: ClassVar[bool] = True
     blind_to: ClassVar[frozenset[str]] = frozenset(
         {
             "short",

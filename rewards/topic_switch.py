@@ -28,6 +28,7 @@ class TopicSwitch:
         strength: 0 ignores the old topic, 1 takes the whole score from an answer that stays with it.
     """
 
+    needs_reference: ClassVar[bool] = True
     blind_to: ClassVar[frozenset[str]] = frozenset(
         {"paraphrase", "wrong value", "outdated value", "negated", "echo of the query", "repetition"}
     )

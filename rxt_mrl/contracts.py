@@ -12,7 +12,7 @@ and nothing deeper. Shapes are given as ``(episodes, tokens)``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
@@ -46,15 +46,21 @@ def mode_of(strategy: Strategy, step: int, steps: int) -> Mode:
 # --- dialogues -------------------------------------------------------------------------------------------------------
 
 
+NEVER_TOLD = -1
+"""``Ask.told_at`` of what was never told (so far): right is to say so, and ``value`` is empty."""
+OWN_WORDS = "own_words"
+"""``Ask.slot`` of what the agent itself chooses, out of ``value`` and ``wrong``: ``rxt_mrl.dialogues.by_own_words``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A fact that a right answer must contain.
 
     Attributes:
         value: the word or words, for example ``"red"``.
-        told_at: index of the interaction that told it (0 = the first interaction of the dialogue).
+        told_at: index of the interaction that told it (0 = the first interaction of the dialogue), or ``NEVER_TOLD``.
         wrong: values that a right answer must not claim (outdated ones, the same slot of other characters); optional.
-        slot: what kind of fact it is (``"colour"``); optional, for reports.
+        slot: what kind of fact it is (``"color"``); optional, for reports and ``OWN_WORDS``.
     """
 
     value: str
@@ -119,7 +125,7 @@ class RewardContext:
     Attributes:
         query: the question of this step.
         generated: what the agent answered.
-        reference: what the dialogue answers.
+        reference: what the dialogue answers; empty where references are withheld.
         history: the completed interactions before this step, oldest first, as they were written to memory
             (with the agent's own answers, or the reference answers under teacher forcing).
         asks: per episode, the facts asked at this step (empty where the dialogue is not annotated).
@@ -235,17 +241,13 @@ class RewardContext:
 
     def select(self, rows: Sequence[int]) -> RewardContext:
         """The same context, restricted to some episodes (for error reports and rewards on subsets)."""
-        return RewardContext(
+        return replace(
+            self,
             query=self.query.select(rows),
             generated=self.generated.select(rows),
             reference=self.reference.select(rows),
             history=tuple(turn.select(rows) for turn in self.history),
             asks=tuple(self.asks[row] for row in rows) if self.asks else (),
-            step=self.step,
-            steps=self.steps,
-            strategy=self.strategy,
-            mode=self.mode,
-            embedding=self.embedding,
         )
 
 

@@ -89,6 +89,10 @@ class TokenText:
         """The decoded content of every row, specials left out."""
         return [self._decode(row[keep].tolist()) for row, keep in zip(self.ids, self.content_mask, strict=True)]
 
+    def only(self, keep: torch.Tensor) -> TokenText:
+        """The same batch with some of its tokens only: ``keep`` is bool ``(episodes, tokens)`` or ``(episodes, 1)``."""
+        return TokenText(self.ids, self.mask & keep, self._special_ids.tolist(), self._decode)
+
     def select(self, rows: Sequence[int]) -> TokenText:
         """The same batch, restricted to some rows."""
         index = torch.as_tensor(list(rows), dtype=torch.long)

@@ -89,6 +89,13 @@ def test_a_late_stage_is_checked_before_the_first(refused: Callable[..., str]) -
     assert "unknown option 'colour'" in refused("env.options={colour: red}")
 
 
+def test_what_needs_references_does_not_go_without(refused: Callable[..., str]) -> None:
+    assert "data.sources.main: references is false, and stage" in refused("data.sources.main.references=false")
+    bare = "data.sources.bare={source: storyworld, references: false}"
+    line = refused(bare, "curriculum.1={steps: 3, updates: 2, data: bare, teacher_forcing: true}")
+    assert "data.sources.bare: references is false, and teacher_forcing needs references" in line
+
+
 def test_a_model_that_cannot_be_had(refused: Callable[..., str], finished: Path) -> None:
     assert "device = 'tpu': torch cannot use it" in refused("device=tpu")
     assert "no memory_attention section" in refused("model={preset: alpha-micro-encoder}")

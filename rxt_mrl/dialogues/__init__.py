@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .batching import DialogueTensors, EncodingReport, encode_dialogues
+from .own_words import by_own_words
 from .schema import from_dataset, from_row, to_dataset, to_row
 from .template import TokenRows, join, pad_rows
 from .tokenizer import DialogueTokenizer
@@ -12,6 +13,7 @@ __all__ = [
     "DialogueTokenizer",
     "EncodingReport",
     "TokenRows",
+    "by_own_words",
     "encode_dialogues",
     "from_dataset",
     "from_row",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..contracts import Ask, Dialogue, Interaction
+from ..contracts import NEVER_TOLD, OWN_WORDS, Ask, Dialogue, Interaction
 from ..errors import UserError
 
 if TYPE_CHECKING:
@@ -101,17 +101,19 @@ def _ask(item: object, index: int, where: str) -> Ask:
     """One annotated fact of interaction ``index``."""
     if not isinstance(item, Mapping):
         raise UserError(f"{where}: an ask is {type(item).__name__}, {{value, told_at}} is needed")
-    value, told_at = item.get("value"), item.get("told_at")
-    if not isinstance(value, str) or not value.strip():
+    value, told_at, slot = item.get("value"), item.get("told_at"), str(item.get("slot") or "")
+    never_told = told_at == NEVER_TOLD and value == ""
+    if not isinstance(value, str) or not (value.strip() or never_told):
         raise UserError(f"{where}: ask value {value!r} is not a text")
-    if isinstance(told_at, bool) or not isinstance(told_at, int) or not 0 <= told_at < index:
+    last = index if slot == OWN_WORDS else index - 1
+    if isinstance(told_at, bool) or not isinstance(told_at, int) or not (never_told or 0 <= told_at <= last):
         raise UserError(f"{where}: told_at {told_at!r} is not an earlier interaction (0 to {index - 1})")
     wrong = item.get("wrong")
     if wrong is not None and (
         isinstance(wrong, str) or not isinstance(wrong, Sequence) or not all(isinstance(text, str) for text in wrong)
     ):
         raise UserError(f"{where}: wrong {wrong!r} is not a list of texts")
-    return Ask(value, told_at, tuple(wrong or ()), str(item.get("slot") or ""))
+    return Ask(value, told_at, tuple(wrong or ()), slot)
 
 
 def to_dataset(dialogues: Iterable[Dialogue], *, asks: bool = True) -> Dataset:

@@ -175,6 +175,7 @@ def describe(
     asks = [
         (index - ask.told_at, ask, turn)
         for dialogue in dialogues for index, turn in enumerate(dialogue.turns) for ask in turn.asks
+        if 0 <= ask.told_at < index
     ]  # fmt: skip
     return DataReport(
         dialogues=len(dialogues),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..contracts import RewardContext, TokenText, mode_of
 from ..dialogues.batching import DialogueTensors
+from ..dialogues.own_words import by_own_words
 from ..dialogues.template import join
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..model import RxT, inference
@@ -107,17 +108,19 @@ def _answer_batch(
         query = tokenizer.token_text(*asked)
         reference = tokenizer.token_text(*batch.answer.part(slice(None), step))
         contexts = [
-            RewardContext(
-                query=query,
-                generated=tokenizer.token_text(*part),
-                reference=reference,
-                history=tuple(history),
-                asks=tuple(asks[step] for asks in batch.asks),
-                step=step,
-                steps=batch.steps,
-                strategy=batch.strategy,
-                mode=mode_of(batch.strategy, step, batch.steps),
-                embedding=embedding,
+            by_own_words(
+                RewardContext(
+                    query=query,
+                    generated=tokenizer.token_text(*part),
+                    reference=reference,
+                    history=tuple(history),
+                    asks=tuple(asks[step] for asks in batch.asks),
+                    step=step,
+                    steps=batch.steps,
+                    strategy=batch.strategy,
+                    mode=mode_of(batch.strategy, step, batch.steps),
+                    embedding=embedding,
+                )
             )
             for part in parts
         ]

@@ -50,6 +50,7 @@ class Retention:
         score: mean over the steps of each dialogue, 0 to 10, ``(episodes,)``; None if it was not asked for.
         score_by_step: mean over dialogues, ``(steps,)``.
         recall_by_dialogue: ``(episodes,)``, NaN where a dialogue asks for nothing; for paired comparisons.
+        metrics: mean of each metric that the reward names, where it applies.
         ppl, accuracy: of the reference answers, teacher-forced.
         settings: how it was measured.
         seed: of the evaluation.
@@ -65,6 +66,7 @@ class Retention:
     score: np.ndarray | None
     score_by_step: np.ndarray | None
     recall_by_dialogue: np.ndarray
+    metrics: dict[str, float | None]
     ppl: float
     accuracy: float
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
@@ -94,6 +96,7 @@ class Retention:
             "score_min": None if scores is None else _round(scores.min()),
             "score_max": None if scores is None else _round(scores.max()),
             "score_by_step": None if self.score_by_step is None else [_round(value) for value in self.score_by_step],
+            "metrics": {name: None if mean is None else _round(mean) for name, mean in self.metrics.items()},
             "ppl": _round(self.ppl),
             "accuracy": _round(self.accuracy),
             "by_dialogue": {
@@ -142,6 +145,7 @@ def evaluate(
     # NaN: nothing was asked, or not measured.
     right = {mode: np.full((episodes, dialogues.steps), np.nan) for mode in modes}
     scores = np.full((episodes, dialogues.steps), np.nan)
+    metrics = {name: np.full_like(scores, np.nan) for name in (reward.metric_names if reward else ())}
     for answered in answer_dialogues(model, tokenizer, dialogues, settings, seed, embedding=embedding):
         rows, column = slice(*answered.rows), answered.step - 1
         if asked[rows, answered.step].any():
@@ -150,6 +154,8 @@ def evaluate(
                 right[control][rows, column] = _judged(judge, context)
         if reward is not None:
             scored = reward(answered.context)
+            for name, values in scored.metrics.items():
+                metrics[name][rows, column] = values.numpy()
             scores[rows, column] = torch.where(scored.valid, scored.total, torch.nan).numpy() * SCALE
     distance = np.arange(1 + dialogues.steps) - told_at
     cells = {mode: _Cells(values, distance[:, 1:], told_at[:, 1:]) for mode, values in right.items()}
@@ -164,7 +170,10 @@ def evaluate(
         told_later=cells["on"].share(cells["on"].told_at > 0),
         score=_row_means(scores) if reward is not None else None,
         score_by_step=_row_means(scores.T) if reward is not None else None,
-        recall_by_dialogue=_row_means(right["on"]),
+        recall_by_dialogue=_row_means(np.where(distance[:, 1:] > 0, right["on"], np.nan)),
+        metrics={
+            name: None if np.isnan(values).all() else float(np.nanmean(values)) for name, values in metrics.items()
+        },
         ppl=tokens.ppl,
         accuracy=tokens.accuracy,
         settings=settings,
@@ -186,14 +195,17 @@ class _Cells:
         self.right, self.distance, self.told_at = right[known], distance[known], told_at[known]
 
     def share(self, chosen: np.ndarray | None = None) -> Share | None:
-        """Recall over some of the questions (None: all)."""
-        keep = slice(None) if chosen is None else chosen
-        return share_with_interval(self.right[keep], self.dialogue[keep])
+        """Recall over some of the questions (None: all); choices, at distance 0, need no memory and do not count."""
+        keep = self.distance > 0
+        return self._of(keep if chosen is None else keep & chosen)
 
     def by_distance(self) -> dict[int, Share]:
-        """Recall at each distance that occurs."""
-        shares = {int(d): self.share(self.distance == d) for d in np.unique(self.distance)}
+        """Recall at each distance that occurs; at 0 the share of valid choices (own words)."""
+        shares = {int(d): self._of(self.distance == d) for d in np.unique(self.distance)}
         return {distance: share for distance, share in shares.items() if share is not None}
+
+    def _of(self, keep: np.ndarray) -> Share | None:
+        return share_with_interval(self.right[keep], self.dialogue[keep])
 
 
 def _judged(judge: Any, context: RewardContext) -> np.ndarray:

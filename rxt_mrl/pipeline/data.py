@@ -63,6 +63,8 @@ class RunData:
     def _check_stage(self, stage: Stage) -> None:
         """Make the stage's environment with its reward, as the rollouts will."""
         recipe = self.recipe
+        if stage.teacher_forcing:
+            self._needs_references("teacher_forcing", stage.data)
         played = self.mrl(stage) if recipe.control != "supervised" else self.held_out(recipe.evaluation_sources[0])
         make_setup(
             recipe.env,
@@ -149,9 +151,15 @@ class RunData:
         if name == "interaction" and recipe.data.pairs is not None:
             pairs = load_pairs(recipe.source(recipe.data.pairs), "train", limit=recipe.data.supervised_dialogues)
             return self.encode([Dialogue(*pair, interactions=()) for pair in pairs], 0)
+        self._needs_references(f"stage {name}")
         aware = recipe.supervised.memory_aware
         steps = aware.max_steps if aware else self.most_steps
         return self.at_steps(steps, recipe.data.supervised_dialogues)
+
+    def _needs_references(self, what: str, source: str | None = None) -> None:
+        if not self.recipe.source(source).references:
+            name = source or self.recipe.data.default
+            raise UserError(f"data.sources.{name}: references is false, and {what} needs references")
 
     def at_steps(self, steps: int, episodes: int, *, part: str = "") -> DialogueTensors:
         """Training dialogues of the default source with ``steps`` follow-ups."""

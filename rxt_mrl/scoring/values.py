@@ -78,6 +78,8 @@ def _checked(
         ValueError: when it is not one number per episode.
     """
     values, applies = _as_tensors(scores, len(context))
+    if getattr(reward, "needs_reference", False):
+        applies = applies & context.reference.content_mask.any(1)
     problems = []
     bad = values.isnan() | values.isinf()
     if bounded:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from pydantic import ValidationError
+from rxt_mrl.envs import MemoryRetentionVectorEnv
 
 from rxt_mrl.contracts import Ask, Dialogue, Interaction
+from rxt_mrl.dialogues import DialogueTokenizer, encode_dialogues
 from rxt_mrl.dialogues.schema import to_dataset
 from rxt_mrl.dialogues.sources import DataSettings, load_dialogues, load_pairs, load_texts
 from rxt_mrl.errors import UserError
@@ -117,6 +121,41 @@ def test_limit_and_holdout(tmp_path: Path) -> None:
     assert sorted([*train, *validation], key=many.index) == many
     assert 15 < len(validation) < 45
     assert load_dialogues(settings.model_copy(update={"limit": 7}), episodes=9).dialogues == train[:7]
+
+
+def test_withheld_references_leave_training_to_rewards() -> None:
+    """No reference reaches a reward or the memory; what compares with one does not apply."""
+    plain, withheld = (DataSettings(options={"level": "easy"}, references=given) for given in (True, False))
+    full, bare = (load_dialogues(settings, steps=3, episodes=4).dialogues for settings in (plain, withheld))
+    assert [turn.query for item in full for turn in item.turns] == [turn.query for item in bare for turn in item.turns]
+    assert [turn.asks for item in full for turn in item.turns] == [turn.asks for item in bare for turn in item.turns]
+    assert {turn.answer for item in bare for turn in item.interactions} == {""}
+    assert all(item.answer for item in bare)
+    held_out = (load_dialogues(settings, "validation", steps=3, episodes=4).dialogues for settings in (plain, withheld))
+    assert next(held_out) == next(held_out)
+    tokenizer = DialogueTokenizer.train(
+        [text for item in full for turn in item.turns for text in (turn.query, turn.answer)], 400
+    )
+    data = encode_dialogues(bare, tokenizer, max_query=99, max_answer=40)
+    terms = [{"use": name} for name in ("fact_recall", "bleu", "embedding_cosine", "length", "published", "coherence")]
+    env = MemoryRetentionVectorEnv(
+        data,
+        tokenizer,
+        num_envs=4,
+        reward={"terms": terms},
+        max_new_tokens=40,
+        embedding=torch.rand(tokenizer.vocab_size, 4),
+    )
+    env.reset(options={"episodes": range(4)})
+    rows = [tokenizer.encode_answer(item.interactions[0].answer) for item in full]
+    width = max(map(len, rows))
+    ids = np.array([row + [0] * (width - len(row)) for row in rows])
+    mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in rows], dtype=np.int8)
+    info = env.step({"ids": ids, "mask": mask})[-1]
+    assert info["valid"].all()
+    assert info["terms"]["fact_recall"].tolist() == [1.0] * 4
+    assert not np.isnan(info["terms"]["coherence"]).any()
+    assert all(np.isnan(info["terms"][name]).all() for name in ("bleu", "embedding_cosine", "length", "published"))
 
 
 def test_storyworld_source() -> None:

@@ -62,7 +62,7 @@ def test_articles_and_nouns():
     by_name = {slot.name: slot for slot in SLOTS}
     assert by_name["pet"].noun("owl") == "an owl"
     assert by_name["place"].noun("lake") == "the lake"
-    assert by_name["colour"].noun("red") == "red"
+    assert by_name["color"].noun("red") == "red"
     assert NUMBERS["twenty"] == 20
     assert by_name["age"].numeric
     assert not by_name["pet"].numeric

@@ -11,7 +11,8 @@ import torch
 from rich.console import Console
 from rxt_mrl.envs import MemoryRetentionVectorEnv
 
-from rxt_mrl.contracts import RewardSpec, RewardTerm
+from rxt_mrl.contracts import NEVER_TOLD, OWN_WORDS, Ask, Dialogue, Interaction, RewardSpec, RewardTerm
+from rxt_mrl.dialogues import encode_dialogues
 from rxt_mrl.errors import UserError
 from rxt_mrl.evaluation import (
     EvaluationSettings,
@@ -66,6 +67,49 @@ def test_perfect_answers_and_controls(model, tokenizer, dialogues, perfect):
     assert torch.equal(wiped, model.initial_memory(3, seeds=[0, 0, 0]))
     assert torch.equal(swapped, on.roll(1, dims=1))
     assert set(values) >= KEYS
+
+
+OWN = [
+    Dialogue(
+        f"The hat is {told}.",
+        "Nice.",
+        (
+            Interaction("Choose red, blue or green for the ball.", f"It is {chosen}.", (choice,)),
+            Interaction("What colour is the hat?", f"It is {told}.", (Ask(told, 0),)),
+            Interaction("What did you choose for the ball?", f"It is {chosen}.", (choice,)),
+            Interaction("What colour is the coat?", "I do not know.", (Ask("", NEVER_TOLD),)),
+        ),
+    )
+    for told, chosen in (("pink", "red"), ("grey", "blue"))
+    for choice in [Ask(chosen, 1, tuple(word for word in ("red", "blue", "green") if word != chosen), OWN_WORDS)]
+]
+
+
+@pytest.mark.parametrize(("later", "recall"), [("green", 1.0), ("red", 0.5)])
+def test_own_words_and_never_told_facts_are_judged_as_such(model, tokenizer, monkeypatch, later, recall):
+    """Both dialogues choose green, whatever the reference takes; without the memory the answer is blue."""
+    data = encode_dialogues(OWN, tokenizer, max_query=60, max_answer=12)
+    said = iter([["It is green."] * 2, ["It is pink.", "It is grey."], [f"It is {later}."] * 2, ["I do not know."] * 2])
+
+    def answer(model, query_ids, query_mask, memory, sampling, **options):
+        rows = [tokenizer.encode_answer(text) for text in (*next(said), *["It is blue."] * 4)]
+        width = max(map(len, rows))
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+        mask = torch.tensor([[True] * len(row) + [False] * (width - len(row)) for row in rows])
+        return Generation(ids, mask, torch.zeros(ids.shape))
+
+    monkeypatch.setattr(answers_module, "generate", answer)
+    reward = RewardSpec(
+        terms=(RewardTerm(use="knows_or_abstains"),),
+        metrics=(RewardTerm(use="rxt_mrl.rewards.answer_shares:recognised"), RewardTerm(use="bleu")),
+    )
+    settings = EvaluationSettings(episodes=None, batch_size=2, reward=reward)
+    values = evaluate(model, tokenizer, data, settings).to_json()
+    assert values["recall"] == recall
+    assert values["recall_by_distance"] == {"0": 1.0, "2": recall}  # at 2 the hat, always right, and the ball
+    assert values["recall_wiped_by_distance"] == {"0": 1.0, "2": 0.0}
+    assert values["questions"] == 4
+    assert values["metrics"]["recognised"] == 1.0
 
 
 def test_data_without_facts_has_no_recall_and_all_the_rest(model, tokenizer, plain_dialogues):

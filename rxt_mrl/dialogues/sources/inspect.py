@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ...contracts import Dialogue
+from ...contracts import NEVER_TOLD, Ask, Dialogue
 from ...errors import UserError
 from ...settings import validate
 from ..schema import to_dataset
@@ -208,9 +208,15 @@ def _dialogue_table(index: int, dialogue: Dialogue) -> Any:
     for name in ("turn", "query", "answer", "asks"):
         table.add_column(name, overflow="fold")
     for number, turn in enumerate(dialogue.turns):
-        asks = "\n".join(f"{ask.value} (told in {ask.told_at})" for ask in turn.asks)
+        asks = "\n".join(_asked(ask, number) for ask in turn.asks)
         table.add_row(str(number), Text(turn.query), Text(turn.answer), Text(asks))
     return table
+
+
+def _asked(ask: Ask, turn: int) -> str:
+    if ask.told_at == NEVER_TOLD:
+        return "never told"
+    return f"{ask.value} (chosen here)" if ask.told_at == turn else f"{ask.value} (told in {ask.told_at})"
 
 
 def _print_statistics(statistics: DataReport, console: Console) -> None:

@@ -35,6 +35,7 @@ from .rows import (
     long_enough,
     pairs_from_row,
     texts_from_row,
+    without_references,
 )
 from .settings import BUILT_IN, DataSettings, Split
 
@@ -84,7 +85,8 @@ def load_dialogues(
     records = _records(settings, _split(split), steps=steps, episodes=limit, seed=seed)
 
     def parse(value: Any) -> list[Dialogue]:
-        return [long_enough(dialogue_from_row(value, settings.columns), steps)]
+        dialogue = long_enough(dialogue_from_row(value, settings.columns), steps)
+        return [dialogue if settings.references or split == "validation" else without_references(dialogue)]
 
     return LoadedDialogues(collect(records, parse, report, on_bad_row=settings.on_bad_row, limit=limit), report)
 

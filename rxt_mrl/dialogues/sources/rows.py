@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from ...contracts import Dialogue
@@ -243,6 +243,11 @@ def long_enough(dialogue: Dialogue, steps: int | None) -> Dialogue:
     if len(dialogue.interactions) < steps:
         raise RowError(f"the dialogue has {len(dialogue.interactions)} follow-ups, steps: {steps} needs more")
     return Dialogue(dialogue.query, dialogue.answer, dialogue.interactions[:steps])
+
+
+def without_references(dialogue: Dialogue) -> Dialogue:
+    """The dialogue with its follow-ups unanswered; the first interaction, which is there to be remembered, stays."""
+    return replace(dialogue, interactions=tuple(replace(turn, answer="") for turn in dialogue.interactions))
 
 
 def _mapping(row: Any) -> Mapping[str, Any]:

@@ -58,6 +58,9 @@ class DataSettings(Settings):
     holdout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the train rows that become the validation split and leave train; 0: the data has its own."""
     columns: Columns = Columns()
+    references: bool = True
+    """False: the follow-ups of training dialogues come without reference answers, so that only rewards can teach
+    (``asks`` stay). The validation split keeps them, to be measured by."""
     on_bad_row: OnBadRow = "stop"
     """At a row that cannot be used: ``stop``, or ``skip`` and count it."""
     steps: int | None = Field(default=None, ge=1)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ...contracts import Strategy
 from ...settings import Settings
+from .choices import CHOICES
 from .phrasing import BY_NAME, SLOTS
 from .vocabulary import FAMILIES, ROLES
 
@@ -93,6 +94,14 @@ class StoryworldConfig(Settings):
     reask: bool = True
     """Whether a fact may be asked again while others have never been asked (never twice running).
     Without it, ``later_share`` gives way to facts that have not been asked."""
+    own_words: float = Field(default=0.0, ge=0, le=1)
+    """Share of the follow-ups that let the agent choose something, or ask what it chose (the last one of a long-range
+    dialogue apart)."""
+    unanswerable: float = Field(default=0.0, ge=0, le=1)
+    """Share of the other questions that are about what was not told yet: "I do not know."."""
+    unknown: Literal["apart", "in_place"] = "apart"
+    """How the reference says that it does not know: in a sentence of its own ("I do not know."), or with the question's
+    words, so that it parts from a real answer at the value only ("The boy's toy was something unknown.")."""
     retell: int = Field(default=0, ge=0)
     """How many of its facts the answer to a story repeats."""
     opening: Literal["told", "requested", "both"] = "told"
@@ -124,6 +133,11 @@ class StoryworldConfig(Settings):
             need = self.values + self.held_out_values
             if need > have and not slot.numeric:
                 raise ValueError(f"values + held_out_values {need} is too many: slot {name!r} has {have} words")
+        for choice in CHOICES if self.own_words else ():
+            have = len(FAMILIES[choice.family])
+            if self.values + self.held_out_values > have:
+                need = self.values + self.held_out_values
+                raise ValueError(f"values + held_out_values {need} is too many: {choice.name!r} has {have} words")
         if all(BY_NAME[name].scope == "story" for name in names):
             raise ValueError(f"slots {list(names)}: at least one must be about a character")
         if self.first_facts > self.most_first_facts:

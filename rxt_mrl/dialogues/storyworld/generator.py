@@ -12,9 +12,10 @@ from random import Random
 from ... import seeding
 from ...contracts import Dialogue, Interaction
 from ...errors import UserError
+from .chooser import Chooser
 from .config import Split, StoryworldConfig
 from .lexicon import Lexicon
-from .phrasing import COMPARISONS, OPENINGS, REQUESTS, RETURNS, SWITCHES, THANKS
+from .phrasing import COMPARISONS, OPENINGS, REQUESTS, RETURNS, SWITCHES, THANKS, UNKNOWN, UNKNOWN_VALUE
 from .plots import Fact, Item, Plot, Told
 from .questions import Examiner, Question
 from .vocabulary import FILLERS, article
@@ -50,9 +51,7 @@ class Storyworld:
         """A query that tells a few facts and asks for one of them, with its answer, for supervised fine-tuning."""
         narrator = self._narrator("pair", split, index, seed)
         text = narrator.story(0, self._count(facts))
-        question = narrator.examiner.ask(1, None)
-        assert question is not None, "a story has facts to ask for"
-        asked, answer = narrator.question(question)
+        asked, answer = narrator.question(narrator.examine(1, None))
         return f"{text} {asked}", answer
 
     def _count(self, facts: int | None) -> int:
@@ -85,6 +84,7 @@ class Narrator:
     def __init__(self, plot: Plot) -> None:
         self.plot = plot
         self.examiner = Examiner(plot)
+        self.chooser = Chooser(plot)
         self.config = plot.config
 
     def pick(self, options: tuple[Item, ...]) -> Item:
@@ -97,9 +97,12 @@ class Narrator:
 
     def sentence(self, template: str, fact: Fact, value: str, prefix: str = "") -> str:
         """A slot's template with its character and value; ``prefix`` stands before a sentence that begins with {S}."""
+        return self._filled(template, fact, fact.slot.noun(value), prefix)
+
+    def _filled(self, template: str, fact: Fact, noun: str, prefix: str = "") -> str:
         role = self.plot.roles[fact.subject]
         start = f"{prefix}the {role}" if prefix else f"The {role}"
-        return template.format(s=f"the {role}", S=start, n=fact.slot.noun(value))
+        return template.format(s=f"the {role}", S=start, n=noun)
 
     # --- statements ----------------------------------------------------------------------------------------------
 
@@ -154,6 +157,9 @@ class Narrator:
             asked, answer, _ = COMPARISONS[slot.name][int(question.other)]
             return asked, self.sentence(answer, fact, fact.value)
         wording = self.pick(slot.says)
+        if question.kind == "untold":
+            in_place = self._filled(wording[0], fact, UNKNOWN_VALUE)
+            return self._filled(wording[1], fact, ""), in_place if self.config.unknown == "in_place" else UNKNOWN
         told = self.sentence(wording[0], fact, fact.value)
         if question.kind == "check":
             reply = "Yes" if question.other == fact.value else "No"
@@ -194,12 +200,25 @@ class Narrator:
             told = self.plot.tell_more(turn)
             if told is not None:
                 parts.append(self.statement(told, self.frame(CONNECTIVES)))
-        question = self.examiner.ask(turn, told, first_only=first_only, later_only=later_only)
-        assert question is not None, "the first story has at least two facts, so one is left to ask for"
+        if not first_only and self.plot.chance(self.config.own_words):
+            decision = self.chooser.decide(turn)
+            if decision is not None:
+                return Interaction(" ".join([*parts, decision.query]), decision.answer, decision.asks)
+        question = self.examine(turn, told, first_only=first_only, later_only=later_only)
         asked, answer = self.question(question)
         if first_only and self.config.phrasings > 1 and self.plot.rng.random() < 0.5:
             parts.append(self.frame(RETURNS))
         return Interaction(" ".join([*parts, asked]), answer, (question.ask,))
+
+    def examine(self, turn: int, told: Told | None, *, first_only: bool = False, later_only: bool = False) -> Question:
+        """What interaction ``turn`` asks for: a fact, or now and then what was not told yet."""
+        if not first_only and self.plot.chance(self.config.unanswerable):
+            untold = self.examiner.ask_untold()
+            if untold is not None:
+                return untold
+        question = self.examiner.ask(turn, told, first_only=first_only, later_only=later_only)
+        assert question is not None, "the first story has at least two facts, so one is left to ask for"
+        return question
 
     def multi_step(self) -> list[Interaction]:
         """Follow-ups on the first story and its continuation."""

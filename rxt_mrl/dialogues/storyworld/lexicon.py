@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import seeding
+from .choices import CHOICES
 from .config import KINDS, Split, StoryworldConfig
 from .phrasing import BY_NAME, Slot
 from .vocabulary import FAMILIES
@@ -25,18 +26,14 @@ class Lexicon:
         self.train: dict[str, tuple[str, ...]] = {}
         self.held_out: dict[str, tuple[str, ...]] = {}
         for slot in self.slots:
-            words = FAMILIES[slot.family]
             if slot.numeric:
-                self.train[slot.name] = self.held_out[slot.name] = words
-                continue
-            window = words[slot.start :] + words[: slot.start]
-            self.train[slot.name] = window[: config.values]
-            last = config.values + config.held_out_values
-            self.held_out[slot.name] = (
-                window[config.values : last] if config.held_out_values else window[: config.values]
-            )
+                self.train[slot.name] = self.held_out[slot.name] = FAMILIES[slot.family]
+            else:
+                self._share(slot.name, slot.family, slot.start)
+        for choice in CHOICES if config.own_words else ():
+            self._share(choice.name, choice.family)
         self.codes = {
-            (slot.name, word): seeding.key("storyworld fact", slot.name, word)
+            (slot.name, word): seeding.key("storyworld fact", slot.code or slot.name, word)
             for slot in self.slots
             for word in FAMILIES[slot.family]
         }
@@ -44,8 +41,15 @@ class Lexicon:
         weights = config.questions.model_dump()
         self.kinds = tuple((kind, float(weights[kind])) for kind in KINDS if weights[kind] > 0)
 
+    def _share(self, name: str, family: str, start: int = 0) -> None:
+        """Give the splits their words of a family, counted from its word ``start``."""
+        window = FAMILIES[family][start:] + FAMILIES[family][:start]
+        count, held_out = self.config.values, self.config.held_out_values
+        self.train[name] = window[:count]
+        self.held_out[name] = window[count : count + held_out] if held_out else window[:count]
+
     def values(self, split: Split) -> dict[str, tuple[str, ...]]:
-        """The values of each slot in a split."""
+        """The values of each slot, and of each choice, in a split."""
         return self.train if split == "train" else self.held_out
 
     def split_of(self, facts: list[tuple[int, Slot, str]]) -> Split:

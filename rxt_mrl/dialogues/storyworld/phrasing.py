@@ -11,7 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .vocabulary import article
+from .vocabulary import with_article
+
+Form = Literal["", "a", "the"]
+"""The article that a kind of value wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +31,20 @@ class Slot:
         changes: statements that put a new value in the place of the old one; empty: it never changes.
         start: the first word of the slot's window into its family.
         scope: a fact of one character, or of the whole story (told about the first character's story only).
+        code: the name under which combinations of facts are hashed to their split, where it is not ``name``: a slot
+            that is renamed keeps it, so that no dialogue moves to another split.
     """
 
     name: str
     family: str
-    form: Literal["", "a", "the"]
+    form: Form
     says: tuple[tuple[str, str], ...]
     check: str
     who: str = ""
     changes: tuple[str, ...] = ()
     start: int = 0
     scope: Literal["character", "story"] = "character"
+    code: str = ""
 
     def simplified(self, phrasings: int) -> Slot:
         """The slot with its first ``phrasings`` phrasings only (numbers keep both ways of changing)."""
@@ -55,9 +61,7 @@ class Slot:
 
     def noun(self, value: str) -> str:
         """The value with its article: ``"a dog"``."""
-        if self.form == "a":
-            return f"{article(value)} {value}"
-        return f"the {value}" if self.form else value
+        return with_article(self.form, value)
 
 
 SLOTS: tuple[Slot, ...] = (
@@ -116,8 +120,8 @@ SLOTS: tuple[Slot, ...] = (
         changes=("Then {s} played with {n} instead.", "After that {s}'s new toy was {n}."),
     ),
     Slot(
-        "colour",
-        "colours",
+        "color",
+        "colors",
         "",
         says=(
             ("{S}'s toy was {n}.", "What colour was {s}'s toy?"),
@@ -128,6 +132,7 @@ SLOTS: tuple[Slot, ...] = (
         check="Was {s}'s toy {n}?",
         who="Whose toy was {n}?",
         changes=("Then {s} painted the toy {n}.", "After that {s}'s toy was {n}."),
+        code="colour",
     ),
     Slot(
         "place",
@@ -300,7 +305,7 @@ SLOTS: tuple[Slot, ...] = (
     ),
     Slot(
         "door",
-        "colours",
+        "colors",
         "",
         says=(
             ("{S}'s door was {n}.", "What colour was {s}'s door?"),
@@ -415,6 +420,12 @@ THANKS = (
     "That was a lovely tale.",
 )
 """How a told story is acknowledged."""
+
+UNKNOWN = "I do not know."
+"""The answer to a question about what was never told."""
+
+UNKNOWN_VALUE = "something unknown"
+"""What stands in the place of a value that was never told."""
 
 REQUESTS = ("Tell me a story about {r}.", "Please tell me about {r}.", "Make up a story about {r}.")
 """How a story is asked for."""

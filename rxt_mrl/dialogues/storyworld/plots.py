@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
+from ...contracts import NEVER_TOLD
 from ...errors import UserError
+from .choices import Choice
 from .config import Split
 from .lexicon import Lexicon
 from .phrasing import Slot
@@ -100,8 +102,8 @@ class Plot:
         random = self.rng.random
         return sorted(items, key=lambda _: random())
 
-    def draw(self, slot: Slot) -> str | None:
-        """An unused value of a slot, or None when few are left."""
+    def draw(self, slot: Slot | Choice) -> str | None:
+        """An unused value of a slot or choice, or None when none is left."""
         words, random, used = self.values[slot.name], self.rng.random, self.used
         for _ in range(8):
             word = words[int(random() * len(words))]
@@ -148,6 +150,11 @@ class Plot:
                 return [self._tell(turn, *item) for item in story]
             self.used.clear()
         raise UserError(f"no story of {count} facts belongs to the {self.split} split: raise first_facts or values")
+
+    @property
+    def untold(self) -> list[Fact]:
+        """What was not told so far about the characters of the current story, as facts without a value."""
+        return [Fact(subject, slot, "", NEVER_TOLD) for subject, slot in self._untold if subject in self.newcomers]
 
     def _tell(self, turn: int, subject: int, slot: Slot, value: str) -> Told:
         """Note a new fact."""

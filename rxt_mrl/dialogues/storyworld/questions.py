@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from ...contracts import Ask
+from ...contracts import NEVER_TOLD, Ask
 from .config import Kind
 from .phrasing import COMPARISONS
 from .plots import NUMBER_WORDS, Fact, Plot, Told
@@ -15,7 +16,7 @@ from .vocabulary import NUMBERS
 class Question:
     """A question to ask: its kind, the fact that it is about, and what a right answer contains."""
 
-    kind: Kind
+    kind: Kind | Literal["untold"]
     fact: Fact
     ask: Ask
     other: str = ""
@@ -31,7 +32,7 @@ class Examiner:
 
     def __init__(self, plot: Plot) -> None:
         self.plot = plot
-        self._last: Kind = "recall"
+        self._last: Kind | Literal["untold"] = "recall"
 
     def ask(
         self, turn: int, now: Told | None, *, first_only: bool = False, later_only: bool = False
@@ -65,6 +66,14 @@ class Examiner:
         if question.kind == "hop":
             self.plot.facts[fact.subject, "name"].asked = turn
         return question
+
+    def ask_untold(self) -> Question | None:
+        """Choose something that was not told so far, or None when everything was."""
+        untold = self.plot.untold
+        if not untold:
+            return None
+        fact = untold[self.plot.below(len(untold))]
+        return Question("untold", fact, _ask("", NEVER_TOLD, list(self.plot.values[fact.slot.name]), fact.slot.name))
 
     def _question(self, turn: int, fact: Fact, now: Told | None, first: bool | None) -> Question:
         """A question about a fact: kinds are tried in a random, weighted order until one makes sense."""

@@ -45,7 +45,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "bucket marble shovel key box bell clock lamp mirror button ring feather shell stone coin map ribbon basket "
         "spoon candle bottle crown letter".split()
     ),
-    "colours": tuple(
+    "colors": tuple(
         "red blue green yellow pink purple brown black white grey golden silver orange violet tan teal scarlet lilac "
         "maroon navy beige coral turquoise indigo crimson lavender bronze copper amber magenta ivory khaki".split()
     ),
@@ -116,3 +116,10 @@ def article(word: str) -> str:
     "ukulele" apart, which take ``a``).
     """
     return "an" if word[0] in "aeiou" and word not in {"uniform", "ukulele"} else "a"
+
+
+def with_article(form: str, word: str) -> str:
+    """A word behind the article of a form: ``""``, ``"a"`` (``an`` where it is due) or ``"the"``."""
+    if form == "a":
+        return f"{article(word)} {word}"
+    return f"the {word}" if form else word
