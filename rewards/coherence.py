@@ -27,7 +27,16 @@ class Coherence:
     """
 
     blind_to: ClassVar[frozenset[str]] = frozenset(
-        {"wrong value", "outdated value", "negated", "echo of the query", "copy of the saved interaction", "repetition"}
+        {
+            "wrong value",
+            "outdated value",
+            "negated",
+            "echo of the query",
+            "copy of the saved interaction",
+            "repetition",
+            "abstention where nothing was told",
+            "made up where nothing was told",
+        }
     )
 
     def __init__(self, keep: float = 0.2) -> None:

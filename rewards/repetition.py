@@ -34,6 +34,8 @@ class Repetition:
             "copy of the saved interaction",
             "list of all values",
             "other dialogue",
+            "abstention",
+            "made up where nothing was told",
         }
     )
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ..contracts import Mode, Reward
 from ..errors import UserError
-from .check_cases import CASES, GOOD, KINDS, Batch, Kind, batch
+from .check_cases import CASES, GOOD, KINDS, NEVER_TOLD_KINDS, Batch, Kind, batch
 from .load import load_reward
 from .values import RewardError, evaluate_reward, name_of
 
@@ -169,8 +169,9 @@ def check_reward(spec: Any, options: Mapping[str, Any] | None = None, *, mode: M
     remarks: list[str] = []
     if seconds < 2:  # once more: for the better time, and to see whether it is repeatable
         seconds, remarks = _again(reward, values, found, label, seconds)
-    if values.isnan().any():
-        remarks.append(f"It does not apply to {int(values.isnan().sum())} of {len(values)} answers.")
+    told = values.view(-1, len(cases.kinds))[:, [kind not in NEVER_TOLD_KINDS for kind in cases.kinds]]
+    if told.isnan().any():  # that nothing is to be said about what was never told is no oddity
+        remarks.append(f"It does not apply to {int(told.isnan().sum())} of {told.numel()} answers.")
     per_thousand = 1000 * seconds / len(values)
     return CheckReport(label, found, _scores(values, cases), per_thousand, (), tuple(remarks), _declared(reward))
 

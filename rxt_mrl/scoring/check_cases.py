@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..contracts import Ask, Mode, RewardContext
+from ..contracts import NEVER_TOLD, Ask, Mode, RewardContext
 
 Kind = Literal[
     "right",
@@ -24,9 +24,12 @@ Kind = Literal[
     "list of all values",
     "repetition",
     "other dialogue",
+    "abstention",
+    "abstention where nothing was told",
+    "made up where nothing was told",
 ]
 
-GOOD: tuple[Kind, ...] = ("right", "paraphrase", "short")
+GOOD: tuple[Kind, ...] = ("right", "paraphrase", "short", "abstention where nothing was told")
 """Answers that deserve the reward."""
 
 KINDS: dict[Kind, str] = {
@@ -42,8 +45,16 @@ KINDS: dict[Kind, str] = {
     "list of all values": "every value there is, the right one among them",
     "repetition": "the reference over and over",
     "other dialogue": "the right answer of another dialogue (a shuffled memory)",
+    "abstention": "not to know what was told",
+    "abstention where nothing was told": "not to know what nobody told: the right answer to another question",
+    "made up where nothing was told": "a value where nobody told one",
 }
 """What is checked, and what it is."""
+
+NEVER_TOLD_KINDS: tuple[Kind, ...] = ("abstention where nothing was told", "made up where nothing was told")
+"""Answers to the question about what was never told."""
+
+ABSTENTION = "I do not know."
 
 _REPEATS = 5
 
@@ -62,6 +73,8 @@ class Case:
     old: str
     others: tuple[str, ...]
     slot: str
+    untold: str
+    made_up: str
 
     def answer(self, kind: Kind, saved: tuple[str, str], query: str, other: Case) -> str:
         """The answer of a kind, to ``query`` after the interaction ``saved``."""
@@ -88,6 +101,10 @@ class Case:
             return " ".join([self.reference] * _REPEATS)
         if kind == "other dialogue":
             return other.reference
+        if kind in ("abstention", "abstention where nothing was told"):
+            return ABSTENTION
+        if kind == "made up where nothing was told":
+            return self.made_up
         return self.reference
 
     def with_value(self, value: str) -> str:
@@ -98,6 +115,11 @@ class Case:
     def ask(self) -> Ask:
         """The fact as an annotated dialogue has it."""
         return Ask(self.value, told_at=1, wrong=(self.old, *self.others), slot=self.slot)
+
+    @property
+    def untold_ask(self) -> Ask:
+        """What was never told, as an annotated dialogue has it."""
+        return Ask("", NEVER_TOLD, wrong=(self.value, self.old, *self.others), slot=self.slot)
 
 
 CASES: tuple[Case, ...] = (
@@ -112,6 +134,8 @@ CASES: tuple[Case, ...] = (
         old="Spot",
         others=("Buddy", "Fluffy", "Milo", "Toby"),
         slot="name",
+        untold="What is my cat's name?",
+        made_up="Your cat's name is Milo.",
     ),
     Case(
         told=("Once there was a girl with a blue hat. She loved to sing.", "What a nice hat the girl had!"),
@@ -123,7 +147,9 @@ CASES: tuple[Case, ...] = (
         value="red",
         old="blue",
         others=("green", "yellow", "purple", "white"),
-        slot="colour",
+        slot="color",
+        untold="What colour were the girl's shoes?",
+        made_up="The girl's shoes were green.",
     ),
     Case(
         told=("Tom went to the beach. He was looking for his ball.", "I hope Tom finds it there."),
@@ -136,6 +162,8 @@ CASES: tuple[Case, ...] = (
         old="beach",
         others=("garden", "school", "market", "castle"),
         slot="place",
+        untold="Where does Tom live?",
+        made_up="Tom lives near the castle.",
     ),
     Case(
         told=("A little frog lived by the pond. It ate bread every day.", "The frog must like bread."),
@@ -148,6 +176,8 @@ CASES: tuple[Case, ...] = (
         old="bread",
         others=("honey", "soup", "rice", "cake"),
         slot="food",
+        untold="What did the frog give to its friend?",
+        made_up="The frog gave its friend some cake.",
     ),
     Case(
         told=("Anna was sad because it rained. She stayed in her room.", "Poor Anna!"),
@@ -160,6 +190,8 @@ CASES: tuple[Case, ...] = (
         old="sad",
         others=("angry", "tired", "scared", "proud"),
         slot="feeling",
+        untold="How did Anna's brother feel?",
+        made_up="Anna's brother felt tired.",
     ),
     Case(
         told=("The pirate had three coins in his box. He was very old.", "Three coins are not many."),
@@ -172,6 +204,8 @@ CASES: tuple[Case, ...] = (
         old="three",
         others=("two", "five", "nine", "twelve"),
         slot="number",
+        untold="How many ships has the pirate got?",
+        made_up="The pirate has five ships.",
     ),
     Case(
         told=("My uncle came to us by train. It took the whole day.", "That was a long trip by train."),
@@ -184,6 +218,8 @@ CASES: tuple[Case, ...] = (
         old="train",
         others=("bus", "truck", "plane", "sled"),
         slot="vehicle",
+        untold="How did my aunt travel?",
+        made_up="Your aunt travelled by bus.",
     ),
     Case(
         told=("The king wanted to be a baker. Nobody believed him.", "A king who bakes, how funny!"),
@@ -199,6 +235,8 @@ CASES: tuple[Case, ...] = (
         old="baker",
         others=("farmer", "doctor", "painter", "teacher"),
         slot="job",
+        untold="What does the queen want to be?",
+        made_up="The queen wants to be a doctor.",
     ),
 )
 
@@ -225,14 +263,16 @@ def batch(mode: Mode = "standard") -> Batch:
     for index, case in enumerate(CASES):
         other = CASES[(index + 1) % len(CASES)]
         past = other if mode == "topic_switch" else case
-        query = f"{case.changed[0]} {case.query}" if mode == "topic_switch" else case.query
+        told = f"{case.changed[0]} " if mode == "topic_switch" else ""
         history = [past.told, past.changed]
         saved = history[0] if mode == "return" else history[-1]
         for kind in kinds:
+            never = kind in NEVER_TOLD_KINDS
+            query = told + (case.untold if never else case.query)
             queries.append(query)
             answers.append(case.answer(kind, saved, query, other))
-            references.append(case.reference)
+            references.append(ABSTENTION if never else case.reference)
             histories.append(history)
-            asks.append((case.ask,))
+            asks.append((case.untold_ask if never else case.ask,))
     context = RewardContext.from_text(queries, answers, references, history=histories, asks=asks, mode=mode)
     return Batch(context, kinds)
