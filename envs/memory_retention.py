@@ -23,7 +23,7 @@ from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.scoring import RewardLike, RewardResult, build_reward
 
-from .actions import accept
+from .actions import accept, choose
 from .episodes import EpisodeBatch, Shuffler, check_dialogues
 from .spaces import observation_space, token_space
 
@@ -91,7 +91,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         self.num_envs = _at_least_one("num_envs", num_envs)
         self.steps = _at_least_one("steps", dialogues.steps if steps is None else steps)
         self.strategy: Strategy = dialogues.strategy if strategy is None else strategy
-        self.teacher_forcing = teacher_forcing
+        self.forced = np.full(self.num_envs, teacher_forcing)
         self.max_new_tokens = _at_least_one(
             "max_new_tokens", dialogues.answer.ids.shape[-1] if max_new_tokens is None else max_new_tokens
         )
@@ -125,7 +125,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         return mode_of(self.strategy, step, self.steps)
 
     def complete(self, turn: np.ndarray, query: TokenArray, answer: TokenArray, reference: TokenArray) -> TokenArray:
-        """Which answers go to memory, behind their queries: the agent's, or under teacher forcing the references.
+        """Which answers go to memory, behind their queries: the agent's, or in rows that are ``forced`` the references.
 
         Args:
             turn: the step that each row is completing, ``(num_envs,)``.
@@ -133,7 +133,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
             answer: what the agent said.
             reference: what the dialogue says; :func:`~rxt_mrl.envs.actions.choose` mixes the two by rows.
         """
-        return reference if self.teacher_forcing else answer
+        return choose(self.forced, reference, answer) if self.forced.any() else answer
 
     def context(self, context: RewardContext) -> RewardContext:
         """What the rewards get to see of a step; by default the whole context."""
@@ -160,7 +160,8 @@ class MemoryRetentionVectorEnv(VectorEnv):
         Args:
             seed: starts the random order of the dialogues anew; without it the order goes on.
             options: ``episodes``: indices of the dialogues to play, one per (reset) row; ``reset_mask``: bool
-                ``(num_envs,)``, the rows to reset - the others stay where they are.
+                ``(num_envs,)``, the rows to reset - the others stay where they are; ``teacher_forced``: bool
+                ``(num_envs,)``, the rows that write references to memory from now on.
 
         Raises:
             UserError: for unknown options, and for indices outside of the data set.
@@ -266,9 +267,16 @@ class MemoryRetentionVectorEnv(VectorEnv):
 
     def _chosen(self, options: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Rows to reset, and the dialogue of each."""
-        unknown = set(options) - {"episodes", "reset_mask"}
+        unknown = set(options) - {"episodes", "reset_mask", "teacher_forced"}
         if unknown:
-            raise UserError(f"unknown reset option {sorted(unknown)[0]!r}; allowed: episodes, reset_mask")
+            raise UserError(
+                f"unknown reset option {sorted(unknown)[0]!r}; allowed: episodes, reset_mask, teacher_forced"
+            )
+        if "teacher_forced" in options:
+            forced = np.asarray(options["teacher_forced"])
+            if forced.dtype != np.bool_ or forced.shape != (self.num_envs,):
+                raise UserError(f"teacher_forced is bool ({self.num_envs},), got {forced!r}")
+            self.forced = forced
         rows = np.arange(self.num_envs)
         if "reset_mask" in options:
             chosen = np.asarray(options["reset_mask"])

@@ -1,4 +1,4 @@
-"""What may be plugged into rxt-mrl: dialogues, rewards, policies, environments, curriculum stages.
+"""What may be plugged into rxt-mrl: dialogues, rewards, policies, environments.
 
 A catalogue entry (``envs/``, ``rewards/``, ``curricula/``) and a user's file are written against this module. Of the
 rest of the engine they import, where they need it,
@@ -422,7 +422,9 @@ class Environment(Protocol):
         Args:
             seed: determines, with the answers, everything that follows.
             options: ``episodes``, int64: the dialogue of each row, which determines its episode; ``reset_mask``, bool
-                ``(num_envs,)``: start only these rows (for callers of their own, the engine starts all).
+                ``(num_envs,)``: start only these rows (for callers of their own, the engine starts all);
+                ``teacher_forced``, bool ``(num_envs,)``, given only where ``carry`` names ``reference``: rows that
+                write the reference answers to memory.
         """
 
     def step(self, actions: TokenArray, /) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Mapping[str, Any]]:
@@ -445,20 +447,7 @@ class ScoresCandidates(Protocol):
         """
 
 
-# --- curricula -------------------------------------------------------------------------------------------------------
-
-
-class Promotion(Settings):
-    """When a curriculum stage ends before its updates are used up.
-
-    ``fixed``: never. ``threshold``: when the validation reward reaches ``value``. ``plateau``: when it has not
-    improved by ``value`` for ``patience`` evaluations.
-    """
-
-    rule: Literal["fixed", "threshold", "plateau"] = "fixed"
-    value: float = 0.0
-    patience: int = Field(default=2, ge=1)
-    every: int = Field(default=10, ge=1)
+# --- what learns ------------------------------------------------------------------------------------------------------
 
 
 Component = Literal["embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention"]
@@ -471,24 +460,3 @@ class Unfreeze(Settings):
     at: int = Field(default=0, ge=0)
     components: tuple[Component, ...]
     lr_scale: Mapping[str, float] = Field(default_factory=dict)
-
-
-class Stage(Settings):
-    """One stage of the MRL curriculum: how many steps, on which dialogues, for how long, with what changed."""
-
-    steps: int = Field(ge=1)
-    updates: int = Field(ge=0)
-    strategy: Strategy = "multi_step"
-    data: str | None = None
-    """Name of an entry of the recipe's ``data`` section; None: the recipe's default."""
-    promotion: Promotion = Promotion()
-    unfreeze: tuple[Unfreeze, ...] = ()
-    random_resets: float = Field(default=1.0, ge=0, le=1)
-    """Probability that an episode starts from a fresh memory; otherwise from the memory of another dialogue's end."""
-    memory_warmup: bool = False
-    """Write the first interaction twice at the start of an episode."""
-    teacher_forcing: bool = False
-    """Write the reference answer to memory in place of what the agent said."""
-    reward: RewardSpec | None = None
-    algorithm: dict[str, Any] = Field(default_factory=dict)
-    """Overrides of the recipe's ``algorithm`` section."""

@@ -66,6 +66,7 @@ def generate(
     seeds: Sequence[int] | None = None,
     eos_id: int | None = 3,
     width: int | None = None,
+    answers: int = 1,
 ) -> Generation:
     """Answer a batch of queries.
 
@@ -75,11 +76,13 @@ def generate(
         query_mask: bool ``(batch, tokens)``, True for tokens.
         memory: ``(layers, batch, slots, dim)``, read and not changed.
         sampling: temperature, filters and the number of new tokens.
-        seeds: one number per row; the same seed, prompt and memory give the same answer. None: drawn from torch's
+        seeds: one number per answer; the same seed, prompt and memory give the same answer. None: drawn from torch's
             global generator (``torch.manual_seed`` then governs the result).
         eos_id: the token that ends an answer; None: none does.
         width: tokens of prompt and answer together; None: ``model.config.max_tokens``. A prompt that fills it gets an
             empty answer.
+        answers: how many for each query. The query is read once and the keys and values of its memory are computed
+            once; row ``q * answers + n`` of the result is the n-th answer to query q.
 
     Returns:
         The answers. Ordinary tensors (not inference tensors), so they may enter a loss.
@@ -89,7 +92,7 @@ def generate(
             a memory of another batch, or a wrong number of seeds.
     """
     stream = AnswerStream(
-        model, query_ids, query_mask, memory, sampling, seeds=seeds, eos_id=eos_id, width=width
+        model, query_ids, query_mask, memory, sampling, seeds=seeds, eos_id=eos_id, width=width, answers=answers
     )  # fmt: skip
     while not stream.done:
         stream.step()
@@ -113,14 +116,15 @@ class AnswerStream:
         seeds: Sequence[int] | None = None,
         eos_id: int | None = 3,
         width: int | None = None,
+        answers: int = 1,
     ) -> None:
         width = model.config.max_tokens if width is None else width
         lengths = _prompt_lengths(model, query_ids, query_mask, memory, width)
-        batch = query_ids.shape[0]
+        batch = query_ids.shape[0] * answers
         if seeds is not None and len(seeds) != batch:
             raise UserError(f"seeds has {len(seeds)} numbers for {batch} rows; allowed: one per row, or None")
         self._model, self._sampling, self._eos_id = model, sampling, eos_id
-        room = (width - lengths).clamp(max=sampling.max_new_tokens)
+        room = (width - lengths).clamp(max=sampling.max_new_tokens).repeat_interleave(answers)
         steps = int(room.max())
         device = query_ids.device
         self._uniforms = None if sampling.greedy else _uniforms(seeds, batch, steps).to(device)
@@ -133,7 +137,7 @@ class AnswerStream:
         self._pending: Tensor | None = None
         self._steps: DecoderSteps | None = None
         if not self.done:
-            self._prefill(query_ids, query_mask, memory, lengths)
+            self._prefill(query_ids, query_mask, memory, lengths, answers)
 
     @property
     def done(self) -> bool:
@@ -172,19 +176,27 @@ class AnswerStream:
         mask = torch.arange(width, device=self._ids.device) < self._counts.unsqueeze(1)
         return Generation(self._ids[:, :width].clone(), mask, self._log_probs[:, :width].clone())
 
-    def _prefill(self, query_ids: Tensor, query_mask: Tensor, memory: Tensor, lengths: Tensor) -> None:
+    def _prefill(self, query_ids: Tensor, query_mask: Tensor, memory: Tensor, lengths: Tensor, answers: int) -> None:
         decoder, rows = self._model.decoder, self._rows
-        if rows.shape[0] < query_ids.shape[0]:
-            query_ids, query_mask, memory, lengths = query_ids[rows], query_mask[rows], memory[:, rows], lengths[rows]
+        if rows.shape[0] < query_ids.shape[0] * answers:
+            queries = rows[::answers] // answers
+            query_ids, query_mask, memory = query_ids[queries], query_mask[queries], memory[:, queries]
+            lengths = lengths[queries]
             if self._uniforms is not None:
                 self._uniforms = self._uniforms[rows]
         longest = int(lengths.max())
         with eval_mode(self._model), torch.inference_mode():
             self._memory_kv = decoder.memory_kv_for_steps(memory)
             # The last token of an answer is never fed back.
-            self._cache = decoder.new_cache(len(rows), max(longest, int((lengths + self._room).max()) - 1))
+            capacity = max(longest, int((lengths + self._room[::answers]).max()) - 1)
+            self._cache = decoder.new_cache(len(lengths), capacity)
             query_ids, query_mask = query_ids[:, :longest], query_mask[:, :longest]
             self._logits = decoder.prefill(query_ids, query_mask, self._memory_kv, self._cache)
+            if answers > 1:
+                copies = torch.arange(len(lengths), device=rows.device).repeat_interleave(answers)
+                self._logits = self._logits[copies]
+                self._cache = self._cache.select(copies)
+                self._memory_kv = select_memory_kv(self._memory_kv, copies)
 
     def _decode(self, ids: Tensor) -> Tensor:
         decoder = self._model.decoder

@@ -1,10 +1,14 @@
-"""From rewards to advantages: one number for every answer of every episode.
+"""From rewards to advantages: one number for every answer of every step of every episode.
 
-Departs from the published trainer (RXT 3.6): the published default is a bandit, ``reward - value`` with no future;
-its GAE runs over batches laid end to end and drops the last one. Here every episode is closed (nothing after its last
-step, so nothing to bootstrap), every episode is used, and a critic-free leave-one-out baseline is at hand.
+Several answers *from the same memory* tell what an answer was worth there: the mean of the others is a baseline without
+bias and without a critic (:func:`leave_one_out`; Kool et al. 2019, Ahmadian et al. 2024). Departs from the published
+trainer (RXT 3.6), whose default is a bandit with a critic that cannot see what the reward is about
+(:func:`reward_minus_value`), and whose GAE runs over batches laid end to end and drops the last one. Here every episode
+is closed (nothing after its last step, so nothing to bootstrap) and every episode is used.
+
 Credit of a *memory write* for later answers does not need ``gamma``: the gradient of each later answer's
-log-probability runs through the scan of writes. ``gamma`` only credits the answer's own tokens with later rewards.
+log-probability runs through the scan of writes. ``gamma`` only credits an answer's own tokens with the later rewards
+that it changed as a text in memory.
 """
 
 from __future__ import annotations
@@ -13,6 +17,34 @@ import torch
 from torch import Tensor
 
 from .config import AdvantageSettings
+
+
+def leave_one_out(rewards: Tensor, valid: Tensor) -> Tensor:
+    """Reward minus the mean reward of the other answers from the same memory (RLOO).
+
+    Args:
+        rewards: ``(episodes, steps, answers)``.
+        valid: bool, same shape; unknown rewards are left out of the baseline and have advantage 0.
+
+    Returns:
+        Advantages of the same shape; 0 where no other answer has a known reward.
+    """
+    centred, known, count = _centred(rewards, valid)
+    return torch.where(count > 1, centred * count / (count - 1).clamp(min=1), 0.0) * known
+
+
+def relative_to_mean(rewards: Tensor, valid: Tensor) -> Tensor:
+    """``(r - mean) / mean`` of the answers from one memory: hard questions weigh more (MaxRL, arXiv 2602.02710)."""
+    centred, known, count = _centred(rewards, valid)
+    mean = (rewards * known).sum(-1, keepdim=True) / count.clamp(min=1)
+    return centred / mean.clamp(min=1e-6) * known
+
+
+def relative_to_group(rewards: Tensor, valid: Tensor) -> Tensor:
+    """``(r - mean) / std`` of the answers from the same memory (GRPO, Shao et al. 2024)."""
+    centred, known, count = _centred(rewards, valid)
+    std = ((centred**2 * known).sum(-1, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
+    return centred / (std + 1e-6) * known
 
 
 def gae(rewards: Tensor, values: Tensor, valid: Tensor, gamma: float, lam: float) -> Tensor:
@@ -29,38 +61,44 @@ def gae(rewards: Tensor, values: Tensor, valid: Tensor, gamma: float, lam: float
     Returns:
         Advantages ``(episodes, steps)``; add ``values`` for the critic's targets.
     """
-    following = torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], dim=1)
-    delta = torch.where(valid, rewards + gamma * following - values, torch.zeros_like(values))
-    return discounted(delta, gamma * lam)
+    return discounted(_errors(rewards, values, valid, gamma), gamma * lam)
 
 
-def leave_one_out(rewards: Tensor, valid: Tensor, group: int, gamma: float) -> Tensor:
-    """Return to go minus the mean of the other samples of the same dialogue at the same step (RLOO).
+def answers_gae(
+    rewards: Tensor, values: Tensor, valid: Tensor, carried: Tensor, gamma: float, lam: float
+) -> tuple[Tensor, Tensor]:
+    """GAE where every step has several answers, one of which went on to memory and had consequences.
 
     Args:
-        rewards: ``(episodes, steps)``; samples of one dialogue stand next to each other, ``group`` of them.
-        valid: bool ``(episodes, steps)``; unknown rewards are left out of the baseline and have advantage 0.
-        group: samples per dialogue, at least 2.
-        gamma: discount per interaction. The mean over the steps' weights is not normalised.
+        rewards: ``(episodes, steps, answers)``.
+        values: ``(episodes, steps)``.
+        valid: bool, as ``rewards``.
+        carried: long ``(episodes, steps)``, which answer went on; -1: another text, whose reward is taken to be the
+            mean of the answers'.
+        gamma: as in :func:`gae`.
+        lam: as in :func:`gae`.
 
     Returns:
-        Advantages ``(episodes, steps)``; 0 where no other sample of the dialogue has a known reward.
+        Advantages as ``rewards``: the one-step error of each answer, and for the one that went on also what came of
+        it; and the critic's targets ``(episodes, steps)``.
     """
-    episodes, steps = rewards.shape
-    if group < 2 or episodes % group:
-        raise ValueError(f"group = {group}: must be at least 2 and divide {episodes} episodes")
     known = valid.to(rewards.dtype)
-    shape = (episodes // group, group, steps)
-    # An unknown reward takes the mean of its group's known ones, so that it does not shift earlier returns.
-    total = (rewards * known).view(shape).sum(1, keepdim=True)
-    count = known.view(shape).sum(1, keepdim=True)
-    mean = (total / count.clamp(min=1)).expand(shape).reshape(episodes, steps)
-    returns = discounted(torch.where(valid, rewards, mean), gamma).view(shape)
-    weights = known.view(shape)
-    others = (returns * weights).sum(1, keepdim=True) - returns * weights
-    number = weights.sum(1, keepdim=True) - weights
-    advantage = returns - others / number.clamp(min=1)
-    return (advantage * weights * (number > 0)).reshape(episodes, steps)
+    count = known.sum(-1)
+    mean = (rewards * known).sum(-1) / count.clamp(min=1)
+    place = carried.clamp(min=0).unsqueeze(-1)
+    own = carried >= 0
+    chain = torch.where(own, rewards.gather(-1, place).squeeze(-1), mean)
+    chain_known = torch.where(own, valid.gather(-1, place).squeeze(-1), count > 0)
+    advantages = gae(chain, values, chain_known, gamma, lam)
+    later = gamma * lam * torch.cat([advantages[:, 1:], torch.zeros_like(advantages[:, :1])], dim=1)
+    errors = _errors(rewards, values.unsqueeze(-1), valid, gamma)
+    went_on = torch.zeros_like(rewards).scatter(-1, place, own.to(rewards.dtype).unsqueeze(-1))
+    return errors + went_on * later.unsqueeze(-1), advantages + values
+
+
+def reward_minus_value(rewards: Tensor, values: Tensor, valid: Tensor) -> Tensor:
+    """The published default (RXT 3.6), without a future. Rewards are ``(E, N, K)``, values ``(E, N)``."""
+    return (rewards - values.unsqueeze(-1)) * valid.to(rewards.dtype)
 
 
 def discounted(values: Tensor, discount: float) -> Tensor:
@@ -74,29 +112,42 @@ def discounted(values: Tensor, discount: float) -> Tensor:
 
 
 def shape_advantages(advantages: Tensor, valid: Tensor, settings: AdvantageSettings) -> Tensor:
-    """Normalise, clip and scale what the policy will see; 0 where ``valid`` is False.
+    """Normalise, clip and scale what the policy will see, ``(episodes, steps, answers)``; 0 where not ``valid``.
 
-    ``batch`` normalisation is ``(A - mean) / (std + 1e-8)`` with the unbiased standard deviation, as published.
+    With a critic ``batch`` is ``(A - mean) / (std + 1e-8)`` with the unbiased standard deviation, as published. What
+    compares the answers of one memory is centred already and is only divided: a group without a difference stays 0.
     """
     shaped = advantages
     if settings.normalize != "none":
-        by_step = settings.normalize == "step"
-        shaped = _standardise(advantages, valid, dim=0 if by_step else None)
+        dims = (0, 2) if settings.normalize == "step" else (0, 1, 2)
+        shaped = _standardized(advantages, valid, dims, centre=settings.uses_critic)
     if settings.clip is not None:
         shaped = shaped.clamp(-settings.clip, settings.clip)
     shaped = torch.where(shaped < 0, shaped * settings.negative_scale, shaped)
     return shaped * valid.to(shaped.dtype)
 
 
-def _standardise(values: Tensor, valid: Tensor, dim: int | None) -> Tensor:
+def _centred(rewards: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rewards minus the mean of their group (0 where all are alike), what is known as 0 or 1, and how many."""
+    known = valid.to(rewards.dtype)
+    count = known.sum(-1, keepdim=True)
+    first = rewards.gather(-1, valid.long().argmax(-1, keepdim=True))
+    # Differences from one of them: where all are alike the result is 0 and not a rounding error.
+    offset = (rewards - first) * known
+    return (offset - offset.sum(-1, keepdim=True) / count.clamp(min=1)) * known, known, count
+
+
+def _errors(rewards: Tensor, values: Tensor, valid: Tensor, gamma: float) -> Tensor:
+    """One-step errors ``r + gamma * V' - V``; 0 where the reward is unknown."""
+    following = torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], dim=1)
+    error = rewards + gamma * following - values
+    return torch.where(valid, error, torch.zeros_like(error))
+
+
+def _standardized(values: Tensor, valid: Tensor, dims: tuple[int, ...], *, centre: bool) -> Tensor:
     weights = valid.to(values.dtype)
-    keep = dim is not None
-
-    def total(x: Tensor) -> Tensor:
-        return x.sum(dim, keepdim=True) if keep else x.sum()
-
-    count = total(weights)
-    mean = total(values * weights) / count.clamp(min=1)
+    count = weights.sum(dims, keepdim=True)
+    mean = (values * weights).sum(dims, keepdim=True) / count.clamp(min=1)
     centred = (values - mean) * weights
-    std = (total(centred**2) / (count - 1).clamp(min=1)).sqrt()
-    return centred / (std + 1e-8)
+    std = ((centred**2).sum(dims, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
+    return (centred if centre else values * weights) / (std + 1e-8)

@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from rxt_mrl.contracts import Component, Stage
+from rxt_mrl.contracts import Component
 from rxt_mrl.errors import UserError
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.settings import Settings, explain, merge
+
+from .stages import Carrying, Stage
 
 
 class ImpoSettings(Settings):
@@ -52,23 +54,29 @@ class ObjectiveSettings(Settings):
 class AdvantageSettings(Settings):
     """How rewards become advantages, one per answer.
 
-    ``gae``: generalised advantage estimation over the interactions, with the critic as baseline. ``rloo``: several
-    samples of each dialogue (``rollout.group``), the others' mean as baseline; no critic.
+    Of the answers from one memory (``rollout.answers``), without a critic: ``rloo``, reward minus the mean of the
+    others; ``group``, (r - mean) / std (GRPO); ``maxrl``, (r - mean) / mean. With the critic: ``gae``, generalised
+    advantage estimation over the interactions; ``published``, reward minus value, without a future.
     """
 
-    kind: Literal["gae", "rloo"] = "gae"
+    kind: Literal["rloo", "group", "maxrl", "gae", "published"] = "rloo"
     gamma: float = Field(default=0.99, ge=0, le=1)
-    """Discount from one interaction to the next."""
+    """Discount from one interaction to the next (``gae``)."""
     lam: float = Field(default=0.95, ge=0, le=1)
     normalize: Literal["batch", "step", "none"] = "batch"
-    """Subtract the mean and divide by the standard deviation of the batch, of each step, or not."""
+    """Divide by the standard deviation of the batch, or of each step, or not."""
     clip: float | None = Field(default=10.0, gt=0)
     negative_scale: float = Field(default=1.0, ge=0)
     """Negative advantages are multiplied by it: pushing answers down without end destroys a policy."""
 
+    @property
+    def uses_critic(self) -> bool:
+        """Whether the baseline is the critic's."""
+        return self.kind in ("gae", "published")
+
 
 class CriticSettings(Settings):
-    """The memory-aware critic (unused with ``rloo``)."""
+    """The memory-aware critic of the ``gae`` and ``published`` advantages."""
 
     hidden: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -126,9 +134,12 @@ class RolloutSettings(Settings):
     """How many episodes an update has, how they are sampled, and by whom."""
 
     episodes: int = Field(default=48, ge=1)
-    """Episodes of an update (dialogues x ``group``)."""
-    group: int = Field(default=1, ge=1)
-    """Samples of each dialogue; at least 2 for the ``rloo`` advantage."""
+    """Episodes of an update."""
+    answers: int = Field(default=4, ge=1)
+    """Answers sampled from the memory of each step; one goes on to memory."""
+    carry: Carrying = Carrying()
+    """Which: ``sampled``, ``greedy``, ``best`` or ``reference``; or shares of each, which may change during a stage:
+    ``{start: {reference: 1}, end: {sampled: 1}}``."""
     shard: int = Field(default=24, ge=1)
     """Episodes rolled out together. The result depends on it in the last bits, but never on ``workers``."""
     workers: int = Field(default=0, ge=0)
@@ -166,12 +177,16 @@ def check(algorithm: AlgorithmSettings, rollout: RolloutSettings) -> None:
     Raises:
         UserError: naming both values.
     """
-    if rollout.episodes % rollout.group:
-        raise UserError(f"rollout.episodes = {rollout.episodes}: must be a multiple of rollout.group = {rollout.group}")
-    if algorithm.advantage.kind == "rloo" and rollout.group < 2:
+    kind = algorithm.advantage.kind
+    if not algorithm.advantage.uses_critic and rollout.answers < 2:
         raise UserError(
-            f"rollout.group = {rollout.group}: algorithm.advantage.kind = 'rloo' compares samples of one dialogue, "
-            "give at least 2"
+            f"rollout.answers = {rollout.answers}: algorithm.advantage.kind = {kind!r} compares the answers from one "
+            "memory, give at least 2 (or kind: gae, which has a critic)"
+        )
+    if algorithm.objective.kind == "impo" and rollout.answers > 1:
+        raise UserError(
+            f"rollout.answers = {rollout.answers}: algorithm.objective.kind = 'impo' compares the answers of "
+            "consecutive steps; allowed: 1"
         )
     if algorithm.minibatches > rollout.episodes:
         raise UserError(

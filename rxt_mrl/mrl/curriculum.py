@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from rxt_mrl import seeding
-from rxt_mrl.contracts import Promotion, Stage
 from rxt_mrl.model import RxT
 from rxt_mrl.model.components import (
     COMPONENTS,
@@ -23,6 +22,7 @@ from rxt_mrl.model.components import (
 
 from .config import AlgorithmSettings, OptimizerSettings, RolloutSettings
 from .rollout import Shard
+from .stages import CarriedAnswer, Promotion, Stage
 
 
 @dataclass
@@ -111,32 +111,69 @@ def rate(settings: OptimizerSettings, update: int, updates: int) -> float:
 # --- what is played --------------------------------------------------------------------------------------------------
 
 
-def plan(settings: RolloutSettings, stage: Stage, *, seed: int, index: int, update: int, dialogues: int) -> list[Shard]:
+@dataclass(frozen=True)
+class Turn:
+    """What one update plays: a part of the stage (a source and length), and how often that was played before."""
+
+    part: int
+    before: int
+
+
+def turn(stage: Stage, update: int) -> Turn:
+    """The part of a stage that an update plays: each as often as its share says, as evenly as whole updates allow."""
+    shares = list(stage.parts.values())
+    played = [0] * len(shares)
+    for done in range(update + 1):
+        part = max(range(len(shares)), key=lambda number: shares[number] * (done + 1) - played[number])
+        played[part] += 1
+    return Turn(part, played[part] - 1)
+
+
+def plan(
+    settings: RolloutSettings, stage: Stage, *, seed: int, index: int, update: int, dialogues: Sequence[int]
+) -> list[Shard]:
     """The episodes of an update, in shards of a fixed size: a function of the seed and the update, of nothing else.
 
-    Each dialogue is played once in random order, then each again. Samples of one dialogue stand next to each other
-    and start from the same kind of memory.
+    Each dialogue is played once in random order, then each again.
+
+    Args:
+        settings: episodes, shards, what is carried on.
+        stage: whose update it is.
+        seed: of the training.
+        index: of the stage.
+        update: of the stage.
+        dialogues: how many each part of the stage has.
     """
-    count = settings.episodes // settings.group
-    rows = _rows(seed, index, update * count, count, dialogues)
+    now, count = turn(stage, update), settings.episodes
+    available = dialogues[now.part]
+    rows = _rows((seed, "dialogues", index, *([now.part] if now.part else [])), now.before * count, count, available)
     draw = seeding.numpy_generator(seed, "reset", index, update)
-    carried = draw.random(count) >= stage.random_resets
-    before = draw.integers(0, dialogues, count)
-    episodes = [
-        (row, int(start) if carry else -1)
-        for row, start, carry in zip(rows, before, carried, strict=True)
-        for _ in range(settings.group)
-    ]
-    return list(_shards(episodes, settings.shard, (seed, "episode", index, update)))
+    continued = draw.random(count) >= stage.random_resets
+    before = draw.integers(0, available, count)
+    episodes = [(row, int(start) if on else -1) for row, start, on in zip(rows, before, continued, strict=True)]
+    shares = (stage.carry or settings.carry).at(update / max(stage.updates - 1, 1))
+    kinds: list[CarriedAnswer] = []
+    if list(shares) != ["sampled"]:
+        drawn = seeding.numpy_generator(seed, "carry", index, update).choice(
+            len(shares), count, p=list(shares.values())
+        )
+        kinds = [list(shares)[number] for number in drawn]
+    return list(_shards(episodes, settings.shard, (seed, "episode", index, update), kinds, now.part))
 
 
-def fixed_plan(count: int, *, shard: int, seed: int, samples: int = 1) -> list[Shard]:
+def fixed_plan(count: int, *, shard: int, seed: int, samples: int = 1, setup: int = 0) -> list[Shard]:
     """The first ``count`` dialogues, ``samples`` times each, always with the same seeds: for evaluation."""
     episodes = [(row, -1) for row in range(count) for _ in range(samples)]
-    return list(_shards(episodes, shard, (seed, "evaluation")))
+    return list(_shards(episodes, shard, (seed, "evaluation"), setup=setup))
 
 
-def _shards(episodes: list[tuple[int, int]], size: int, key: tuple[int | str, ...]) -> Iterator[Shard]:
+def _shards(
+    episodes: list[tuple[int, int]],
+    size: int,
+    key: tuple[int | str, ...],
+    kinds: Sequence[CarriedAnswer] = (),
+    setup: int = 0,
+) -> Iterator[Shard]:
     seeds = [seeding.key(*key, number) for number in range(len(episodes))]
     for index, first in enumerate(range(0, len(episodes), size)):
         part = episodes[first : first + size]
@@ -145,13 +182,15 @@ def _shards(episodes: list[tuple[int, int]], size: int, key: tuple[int | str, ..
             dialogues=tuple(row for row, _ in part),
             seeds=tuple(seeds[first : first + size]),
             before=tuple(start for _, start in part),
+            carry=tuple(kinds[first : first + size]),
+            setup=setup,
         )
 
 
-def _rows(seed: int, stage: int, first: int, count: int, dialogues: int) -> list[int]:
-    return [int(_order(seed, stage, n // dialogues, dialogues)[n % dialogues]) for n in range(first, first + count)]
+def _rows(key: tuple[int | str, ...], first: int, count: int, dialogues: int) -> list[int]:
+    return [int(_order(key, n // dialogues, dialogues)[n % dialogues]) for n in range(first, first + count)]
 
 
-@lru_cache(maxsize=4)
-def _order(seed: int, stage: int, epoch: int, dialogues: int) -> Any:
-    return seeding.numpy_generator(seed, "dialogues", stage, epoch).permutation(dialogues)
+@lru_cache(maxsize=8)
+def _order(key: tuple[int | str, ...], epoch: int, dialogues: int) -> Any:
+    return seeding.numpy_generator(*key, epoch).permutation(dialogues)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..contracts import Environment, StepInfo, TokenArray
-from .rollout import StageSetup
+from .environment import StageSetup
 
 ROWS = 4
 LIMIT = 64

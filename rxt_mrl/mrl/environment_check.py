@@ -18,9 +18,9 @@ from ..dialogues.storyworld import StoryworldConfig, dialogues
 from ..errors import UserError
 from ..model.sampling import SamplingConfig
 from .config import EnvSpec
+from .environment import StageSetup, make_setup
 from .environment_bench import ROWS, Bench
 from .environment_rules import BEHAVIOR, MEMBERS, PLAY, RULES, SHAPES, Rule, in_words
-from .rollout import StageSetup, make_setup
 
 STEPS, DIALOGUES, VOCABULARY, ANSWER = 3, 8, 400, 12
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +19,12 @@ from rxt_mrl.dialogues.template import pad_rows
 from rxt_mrl.errors import UserError
 from rxt_mrl.scoring import WeightedReward
 
+from .answers import first_of_alike
 from .trajectories import Trajectories
 
 
 class Journal:
-    """Writes the rollouts of one stage: a line for each answer.
+    """Writes the rollouts of one stage: a line for each different answer to a query.
 
     Args:
         path: a ``.jsonl`` file, made with its folder if it is not there.
@@ -67,14 +68,17 @@ def _lines(batch: Trajectories, tokenizer: DialogueTokenizer) -> Iterator[dict[s
         "told": (batch.written_ids, batch.written_mask & ~answered),
         "said": (batch.written_ids, batch.written_mask & answered),
         "query": (batch.query_ids, batch.query_mask),
-        "generated": (batch.action_ids, batch.action_mask),
         "reference": (batch.reference_ids, batch.reference_mask),
+        "generated": (batch.action_ids.flatten(1, 2), batch.action_mask.flatten(1, 2)),
     }
     text = {name: tokenizer.decode_batch(ids.flatten(0, 1), mask.flatten(0, 1)) for name, (ids, mask) in texts.items()}
-    for episode in range(len(batch)):
-        for step in range(batch.steps):
-            row = episode * batch.steps + step
-            known = bool(batch.valid[episode, step])
+    first = first_of_alike(batch)
+    for episode, step in product(range(len(batch)), range(batch.steps)):
+        row = episode * batch.steps + step
+        alike = first[episode, step].tolist()
+        carried = int(batch.carried[episode, step])
+        for answer in sorted(set(alike)):
+            place = (episode, step, answer)
             yield {
                 "episode": int(batch.dialogues[episode]),
                 "sample": episode,
@@ -83,17 +87,19 @@ def _lines(batch: Trajectories, tokenizer: DialogueTokenizer) -> Iterator[dict[s
                 "mode": batch.mode[step] if batch.mode else "standard",
                 "memory_write": {"query": text["told"][row], "answer": text["said"][row]},
                 "query": text["query"][row],
-                "generated": text["generated"][row],
+                "generated": text["generated"][row * batch.answers + answer],
+                "times": alike.count(answer),
+                "carried": carried >= 0 and alike[carried] == answer,
                 "reference": text["reference"][row],
                 "asks": [_ask(ask) for ask in batch.asks[episode][step]] if batch.asks else [],
-                "reward": round(float(batch.rewards[episode, step]), 6) if known else None,
-                "terms": _values(batch.terms, episode, step),
-                "metrics": _values(batch.metrics, episode, step),
+                "reward": round(float(batch.rewards[place]), 6) if bool(batch.valid[place]) else None,
+                "terms": _values(batch.terms, place),
+                "metrics": _values(batch.metrics, place),
             }
 
 
-def _values(scores: Mapping[str, Tensor], episode: int, step: int) -> dict[str, float | None]:
-    values = {name: float(score[episode, step]) for name, score in scores.items()}
+def _values(scores: Mapping[str, Tensor], place: tuple[int, ...]) -> dict[str, float | None]:
+    values = {name: float(score[place]) for name, score in scores.items()}
     return {name: None if math.isnan(value) else round(value, 6) for name, value in values.items()}
 
 
@@ -122,10 +128,9 @@ def rescore(
     scorer = WeightedReward(reward)
     rows = list(_read(path))
     history: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
-    for row in rows:
-        told = [*history.get(_episode(row), []), _interaction(row)] if row["step"] > 1 else [_interaction(row)]
-        history[_episode(row)] = told
-        row["_history"] = told
+    for row in rows:  # the answers to one query stand next to each other and share what was written before
+        told = history.get(_episode(row), []) if row["step"] > 1 else []
+        history[_episode(row)] = row["_history"] = [*told[: row["step"] - 1], _interaction(row)]
     order = sorted(range(len(rows)), key=lambda n: (*_group(rows[n]), n))
     for _, numbers in groupby(order, key=lambda n: _group(rows[n])):
         part = [rows[n] for n in numbers]
@@ -134,7 +139,7 @@ def rescore(
             row["reward_before"] = row["reward"]
             row["reward"] = round(float(result.total[n]), 6) if bool(result.valid[n]) else None
             for kind, scores in (("terms", result.terms), ("metrics", result.metrics)):
-                row[kind] = _values({name: score.unsqueeze(-1) for name, score in scores.items()}, n, 0)
+                row[kind] = _values(scores, (n,))
     for row in rows:
         del row["_history"]
     return rows

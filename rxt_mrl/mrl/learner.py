@@ -1,8 +1,8 @@
-"""One update: advantages of the episodes, then some epochs of the objective over minibatches of whole episodes.
+"""One update: advantages of the answers, then some epochs of the objective over minibatches of whole episodes.
 
 Departs from the published trainer (RXT 3.6): one optimizer step per minibatch of whole episodes with gradient through
-all their writes (published: one per step, memory detached), every collected episode is used, the epochs end when the
-policy has moved far enough, and negative advantages may be scaled down.
+all their writes (published: one per step, memory detached), every collected episode is used, answers that teach nothing
+are left out, the epochs end when the policy has moved far enough, and negative advantages may be scaled down.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,14 +23,25 @@ from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.runs.guards import check_finite, check_gradients
 
 from . import objectives
-from .advantages import gae, leave_one_out, shape_advantages
+from .advantages import (
+    answers_gae,
+    leave_one_out,
+    relative_to_group,
+    relative_to_mean,
+    reward_minus_value,
+    shape_advantages,
+)
+from .answers import Answers, answers_of
 from .config import AlgorithmSettings
 from .critic import CriticTrainer, Features, explained_variance, featurise
+from .metrics import gradient_norms
 from .replay import Replay, replay, spread, supervised_loss, write_all
 from .trajectories import Trajectories
 
 _PASS = 512
 """Episodes x steps that are looked at together where no gradient is needed."""
+
+_COMPARISONS = {"rloo": leave_one_out, "group": relative_to_group, "maxrl": relative_to_mean}
 
 
 class Learner:
@@ -37,7 +50,7 @@ class Learner:
     Args:
         model: the policy, changed in place; updates run in eval mode (no dropout).
         optimizer: of the policy; rates are set by the caller.
-        critic: needed by the ``gae`` advantage.
+        critic: needed by the advantages that use one.
         sampling: how the answers were drawn.
     """
 
@@ -54,7 +67,6 @@ class Learner:
         batch: Trajectories,
         settings: AlgorithmSettings,
         *,
-        group: int,
         key: tuple[int | str, ...],
         critic_only: bool = False,
         reference: RxT | None = None,
@@ -62,9 +74,8 @@ class Learner:
         """One update of critic and policy.
 
         Args:
-            batch: the episodes, rolled out with the present weights.
+            batch: the episodes.
             settings: the algorithm of this stage.
-            group: samples of each dialogue that stand next to each other.
             key: fixes the order of minibatches.
             critic_only: leave the policy as it is.
             reference: frozen model for the KL penalty; None: no penalty.
@@ -79,33 +90,35 @@ class Learner:
         check_finite({"rewards": batch.rewards, "behaviour log_probs": batch.log_probs, "start memory": batch.start})
         batch = batch.to(self.model.device)
         with eval_mode(self.model):
-            advantages, metrics = self._advantages(batch, settings, group, key)
+            advantages, metrics = self._advantages(batch, settings, key)
             check_finite({"advantages": advantages})
             if not critic_only:
-                anchors = None if reference is None else self._anchors(reference, batch)
-                metrics |= self._policy(batch, advantages, anchors, settings, key)
+                metrics |= self._policy(batch, advantages, reference, settings, key)
         return metrics | {"update_seconds": time.perf_counter() - started}
 
     # --- advantages ----------------------------------------------------------------------------------------------
 
     def _advantages(
-        self, batch: Trajectories, settings: AlgorithmSettings, group: int, key: tuple[int | str, ...]
+        self, batch: Trajectories, settings: AlgorithmSettings, key: tuple[int | str, ...]
     ) -> tuple[Tensor, dict[str, float]]:
         how = settings.advantage
         metrics: dict[str, float] = {}
-        if how.kind == "rloo":
-            raw = leave_one_out(batch.rewards, batch.valid, group, how.gamma)
-        else:
+        if how.uses_critic:
             if self.critic is None:
-                raise ValueError("the gae advantage needs a critic")
-            features = self._features(batch, how.gamma)
+                raise ValueError(f"the {how.kind} advantage needs a critic")
+            gamma = how.gamma if how.kind == "gae" else 0.0
+            features = self._features(batch, gamma)
             values = self.critic.values(features, (len(batch), batch.steps))
             check_finite({"critic values": values})
-            raw = gae(batch.rewards, values, batch.valid, how.gamma, how.lam)
-            targets = raw + values
-            metrics["critic_loss"] = self.critic.fit(features, targets, batch.valid, key)
-            metrics["explained_variance"] = explained_variance(values, targets, batch.valid)
+            raw, targets = answers_gae(batch.rewards, values, batch.valid, batch.carried, gamma, how.lam)
+            if how.kind == "published":
+                raw = reward_minus_value(batch.rewards, values, batch.valid)
+            known = batch.valid.any(-1)
+            metrics["critic_loss"] = self.critic.fit(features, targets, known, key)
+            metrics["explained_variance"] = explained_variance(values, targets, known)
             metrics["value_mean"] = values.mean().item()
+        else:
+            raw = _COMPARISONS[how.kind](batch.rewards, batch.valid)
         known = raw[batch.valid]
         if known.numel() > 1:
             metrics |= {"advantage_mean": known.mean().item(), "advantage_std": known.std().item()}
@@ -120,50 +133,45 @@ class Learner:
         names = ("memory", "query", "horizon")
         return Features(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
-    @torch.no_grad()
-    def _anchors(self, reference: RxT, batch: Trajectories) -> Tensor:
-        """Log-probabilities ``(E, N, T)`` of the answers under the reference model, with its own memory."""
-        out = torch.zeros_like(batch.log_probs)
-        for rows in _chunks(len(batch), batch.steps):
-            seen = replay(reference, batch.select(rows), self.sampling).log_probs
-            out[rows, :, : seen.shape[-1]] = seen
-        return out
-
     # --- policy --------------------------------------------------------------------------------------------------
 
     def _policy(
         self,
         batch: Trajectories,
         advantages: Tensor,
-        anchors: Tensor | None,
+        reference: RxT | None,
         settings: AlgorithmSettings,
         key: tuple[int | str, ...],
     ) -> dict[str, float]:
+        how = settings.objective
         trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        if not trained:
-            return {"optimizer_steps": 0.0}
+        # Where a penalty looks at every answer, none is left out.
+        drop = how.kind == "ppo" and not how.entropy and reference is None
         collected: list[dict[str, float]] = []
-        first_ratio = 0.0
+        first_ratio = moved = 0.0
         stopped = False
-        for epoch in range(settings.epochs):
+        for epoch in range(settings.epochs if trained else 0):
             order = torch.randperm(len(batch), generator=seeding.torch_generator(*key, "minibatches", epoch))
             for rows in order.tensor_split(settings.minibatches):
-                part = batch.select(rows)
-                anchor = None if anchors is None else anchors[rows, :, : part.log_probs.shape[-1]]
-                seen = replay(self.model, part, self.sampling, settings.truncate_scan)
+                part, answers = _to_learn_from(batch, advantages, rows, drop)
+                if not len(answers):
+                    continue
+                seen = replay(self.model, part, answers, self.sampling, settings.truncate_scan)
                 if not collected:
-                    first_ratio = (seen.log_probs - part.log_probs).abs().max().item()
-                moved = objectives.k3(part.log_probs, seen.log_probs.detach(), part.action_mask).item()
-                target = settings.objective.target_kl
-                if collected and target is not None and moved > target:
+                    first_ratio = (seen.log_probs - answers.log_probs).abs().max().item()
+                moved = objectives.k3(answers.log_probs, seen.log_probs.detach(), answers.mask).item()
+                if collected and how.target_kl is not None and moved > how.target_kl:
                     stopped = True
                     break
-                loss, metrics = self._loss(part, seen, advantages[rows], anchor, settings)
-                norm = self._step(loss, seen, trained, settings)
-                collected.append({**metrics, "approx_kl": moved, "grad_norm": norm})
+                anchor = None if reference is None else _anchor(reference, part, answers, self.sampling)
+                loss, metrics = self._loss(part, answers, seen, anchor, settings)
+                norms = self._step(loss, seen, trained, settings)
+                collected.append({**metrics, **norms, "approx_kl": moved, "answers_learnt": float(len(answers))})
             if stopped:
                 break
-        means = {name: sum(one[name] for one in collected) / len(collected) for name in collected[0]}
+        means = (
+            {name: sum(one[name] for one in collected) / len(collected) for name in collected[0]} if collected else {}
+        )
         return means | {
             "log_ratio_before": first_ratio,
             "approx_kl_last": moved,
@@ -172,25 +180,24 @@ class Learner:
         }
 
     def _loss(
-        self,
-        part: Trajectories,
-        seen: Replay,
-        advantages: Tensor,
-        anchor: Tensor | None,
-        settings: AlgorithmSettings,
+        self, part: Trajectories, answers: Answers, seen: Replay, anchor: Tensor | None, settings: AlgorithmSettings
     ) -> tuple[Tensor, dict[str, float]]:
-        how = settings.objective
-        mask = part.action_mask & part.valid.unsqueeze(-1)
-        entropy = spread(objectives.entropy(seen.distribution), part.action_mask)
-        bonus = objectives.masked_mean(entropy, mask, how.mean)
+        how, mask = settings.objective, answers.learnt
+        weights = objectives.Weights(answers.counts, answers.total_tokens, answers.total_answers)
         if how.kind == "impo":
-            loss, parts = _impo(part, seen, advantages, mask, settings)
+            loss, parts = _impo(part, answers, seen, settings)
         else:
-            loss = objectives.clipped_surrogate(seen.log_probs, part.log_probs, advantages, mask, how.clip, how.mean)
+            loss = objectives.clipped_surrogate(
+                seen.log_probs, answers.log_probs, answers.advantages, mask, how.clip, how.mean, weights
+            )
             parts = {"surrogate": loss}
-            loss = loss - how.entropy * bonus
+        with nullcontext() if how.entropy and how.kind == "ppo" else torch.no_grad():
+            entropy = spread(objectives.entropy(seen.distribution), answers.mask)
+            parts["entropy"] = objectives.masked_mean(entropy, mask, how.mean)
+        if how.entropy and how.kind == "ppo":
+            loss = loss - how.entropy * objectives.masked_mean(entropy, mask, how.mean, weights)
         if anchor is not None:
-            parts["reference_kl"] = objectives.k3(seen.log_probs, anchor, mask, how.mean)
+            parts["reference_kl"] = objectives.k3(seen.log_probs, anchor, mask, how.mean, weights)
             loss = loss + how.reference_kl * parts["reference_kl"]
         if seen.router_loss is not None:
             parts["router_loss"] = seen.router_loss
@@ -198,21 +205,25 @@ class Learner:
         if how.supervised:
             parts["supervised_loss"] = supervised_loss(self.model, part, seen.memories)
             loss = loss + how.supervised * parts["supervised_loss"]
-        parts |= {"entropy": bonus, "loss": loss}
+        parts["loss"] = loss
         with torch.no_grad():
-            ratio = torch.where(mask, seen.log_probs - part.log_probs, torch.zeros_like(seen.log_probs)).exp()
+            difference = torch.where(mask, seen.log_probs - answers.log_probs, torch.zeros_like(seen.log_probs))
+            ratio = difference.exp()
             parts["ratio_mean"] = objectives.masked_mean(ratio, mask)
             parts["ratio_max"] = ratio.max()
-            parts["clip_fraction"] = objectives.clip_fraction(seen.log_probs, part.log_probs, mask, how.clip)
+            parts["clip_fraction"] = objectives.clip_fraction(seen.log_probs, answers.log_probs, mask, how.clip)
+            parts["memory_norm"] = seen.memories[-1].norm(dim=-1).mean()
+            parts["memory_step"] = (seen.memories[1:] - seen.memories[:-1]).norm(dim=-1).mean()
         return loss, {name: value.item() for name, value in parts.items()}
 
     def _step(
         self, loss: Tensor, seen: Replay, trained: list[tuple[str, nn.Parameter]], settings: AlgorithmSettings
-    ) -> float:
+    ) -> dict[str, float]:
         if not bool(loss.isfinite()):
             check_finite({"memory": seen.memories, "log_probs": seen.log_probs, "loss": loss})
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        norms = gradient_norms(self.optimizer)
         norm = nn.utils.clip_grad_norm_([p for _, p in trained], settings.optimizer.max_grad_norm)
         try:
             check_gradients(norm, trained)
@@ -220,25 +231,45 @@ class Learner:
             self.optimizer.zero_grad(set_to_none=True)
             raise
         self.optimizer.step()
-        return norm.item()
+        return {"grad_norm": norm.item(), **norms}
+
+
+def _to_learn_from(batch: Trajectories, advantages: Tensor, rows: Tensor, drop: bool) -> tuple[Trajectories, Answers]:
+    """The episodes of a minibatch with their answers; episodes that are left without any are not replayed."""
+    part = batch.select(rows)
+    answers = answers_of(part, advantages[rows], drop=drop)
+    used, episode = answers.episode.unique(return_inverse=True)
+    if len(used) < len(part):
+        part, answers = part.select(used), replace(answers, episode=episode)
+    return part, answers
+
+
+@torch.no_grad()
+def _anchor(reference: RxT, part: Trajectories, answers: Answers, sampling: SamplingConfig) -> Tensor:
+    """Log-probabilities ``(M, T)`` of the answers under the reference model, with its own memory."""
+    return replay(reference, part, answers, sampling).log_probs
 
 
 def _impo(
-    part: Trajectories, seen: Replay, advantages: Tensor, mask: Tensor, settings: AlgorithmSettings
+    part: Trajectories, answers: Answers, seen: Replay, settings: AlgorithmSettings
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The published objective, averaged over the steps of the episodes."""
+    """The published objective, averaged over the steps of the episodes; one answer per step, none left out."""
     how = settings.objective
-    distribution = spread(seen.distribution, part.action_mask)
+    shape = (len(part), part.steps)
+    distribution = spread(seen.distribution, answers.mask)
     # Past the end of an answer the published distribution is uniform.
     uniform = -math.log(distribution.shape[-1])
-    distribution = torch.where(part.action_mask.unsqueeze(-1), distribution, uniform)
+    distribution = torch.where(answers.mask.unsqueeze(-1), distribution, uniform).unflatten(0, shape)
+    log_probs, old, advantages, mask = (
+        tensor.unflatten(0, shape) for tensor in (seen.log_probs, answers.log_probs, answers.advantages, answers.learnt)
+    )
     losses: list[Tensor] = []
     collected: list[Mapping[str, Tensor]] = []
     for step in range(part.steps):
         loss, parts = objectives.impo(
             distribution[:, step],
-            seen.log_probs[:, step],
-            part.log_probs[:, step],
+            log_probs[:, step],
+            old[:, step],
             advantages[:, step],
             mask[:, step],
             step=step,

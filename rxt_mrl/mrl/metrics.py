@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
+from .answers import first_of_alike
 from .trajectories import Trajectories
 
 
@@ -19,6 +21,7 @@ def rollout_metrics(batch: Trajectories, seconds: float) -> dict[str, float]:
         "reward_first_step": _mean(batch.rewards[:, 0][batch.valid[:, 0]]),
         "reward_last_step": _mean(batch.rewards[:, -1][batch.valid[:, -1]]),
         "valid": batch.valid.float().mean().item(),
+        **group_metrics(batch),
         "answer_tokens": lengths.mean().item(),
         "rollout_seconds": seconds,
         "tokens_per_second": batch.tokens / max(seconds, 1e-9),
@@ -28,6 +31,29 @@ def rollout_metrics(batch: Trajectories, seconds: float) -> dict[str, float]:
     return metrics
 
 
+def group_metrics(batch: Trajectories) -> dict[str, float]:
+    """Of the answers from one memory: how many differ, and the share of groups whose rewards are all alike."""
+    if batch.answers == 1:
+        return {}
+    first = first_of_alike(batch)
+    distinct = (first == torch.arange(batch.answers, device=first.device)).float().sum(-1)
+    known = torch.where(batch.valid, batch.rewards, torch.nan)
+    low = torch.where(batch.valid, known, torch.inf).amin(-1)
+    high = torch.where(batch.valid, known, -torch.inf).amax(-1)
+    return {"distinct_answers": distinct.mean().item(), "dead_groups": (high <= low).float().mean().item()}
+
+
+def gradient_norms(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Norm of the gradient of each component, before clipping."""
+    squares: dict[str, Tensor] = {}
+    for group in optimizer.param_groups:
+        gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+        if gradients:
+            norms = torch.stack(torch._foreach_norm(gradients))
+            squares[group["component"]] = squares.get(group["component"], 0.0) + norms.square().sum()
+    return {f"grad_norm/{component}": square.sqrt().item() for component, square in squares.items()}
+
+
 def _mean(values: Tensor) -> float:
     return values.mean().item() if values.numel() else float("nan")
 
@@ -35,6 +61,8 @@ def _mean(values: Tensor) -> float:
 def note(metrics: Mapping[str, float]) -> str:
     """What the progress bar says."""
     parts = [f"reward {metrics['reward_mean']:.3f}"]
+    if "dead_groups" in metrics:
+        parts.append(f"alike {metrics['dead_groups']:.0%}")
     if "approx_kl_last" in metrics:
         parts.append(f"kl {metrics['approx_kl_last']:.4f}")
     return "  ".join(parts)

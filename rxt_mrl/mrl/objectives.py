@@ -8,6 +8,8 @@ published alignment starts one token late). :func:`impo` is the published object
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,22 @@ Masked = Tensor
 """A scalar: a mean over the tokens where the mask is True."""
 
 
-def masked_mean(values: Tensor, mask: Tensor, kind: str = "token") -> Masked:
+@dataclass(frozen=True)
+class Weights:
+    """How rows ``(M, tokens)`` enter a mean, where a row may stand for several identical answers.
+
+    Attributes:
+        counts: ``(M,)``, how often a row counts.
+        tokens: what a mean over tokens is divided by.
+        answers: what a mean over answers is divided by.
+    """
+
+    counts: Tensor
+    tokens: int
+    answers: int
+
+
+def masked_mean(values: Tensor, mask: Tensor, kind: str = "token", weights: Weights | None = None) -> Masked:
     """Mean over the tokens of a mask, ``(..., tokens)``.
 
     Args:
@@ -23,18 +40,28 @@ def masked_mean(values: Tensor, mask: Tensor, kind: str = "token") -> Masked:
         mask: bool, same shape.
         kind: ``token`` weighs all tokens alike; ``answer`` averages within the last dimension first, and then over
             rows that have any token.
+        weights: of rows that stand for several; None: each counts once.
     """
-    weights = mask.to(values.dtype)
     total = torch.where(mask, values, torch.zeros_like(values))
-    if kind == "token":
-        return total.sum() / weights.sum().clamp(min=1)
-    count = weights.sum(-1)
-    rows = total.sum(-1) / count.clamp(min=1)
-    return rows.sum() / (count > 0).to(values.dtype).sum().clamp(min=1)
+    count = mask.to(values.dtype).sum(-1)
+    if kind == "answer":
+        rows = total.sum(-1) / count.clamp(min=1)
+        if weights is not None:
+            return (rows * weights.counts).sum() / max(weights.answers, 1)
+        return rows.sum() / (count > 0).to(values.dtype).sum().clamp(min=1)
+    if weights is not None:
+        return (total * weights.counts.unsqueeze(-1)).sum() / max(weights.tokens, 1)
+    return total.sum() / count.sum().clamp(min=1)
 
 
 def clipped_surrogate(
-    log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, mask: Tensor, clip: float, kind: str = "token"
+    log_probs: Tensor,
+    old_log_probs: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    clip: float,
+    kind: str = "token",
+    weights: Weights | None = None,
 ) -> Masked:
     """PPO's loss: minus the smaller of ``ratio * A`` and ``clipped ratio * A``.
 
@@ -45,12 +72,13 @@ def clipped_surrogate(
         mask: bool ``(..., tokens)``.
         clip: half width of the trust interval.
         kind: see :func:`masked_mean`.
+        weights: see :func:`masked_mean`.
     """
     log_ratio = torch.where(mask, log_probs - old_log_probs, torch.zeros_like(log_probs))
     ratio = log_ratio.exp()
     advantage = advantages.unsqueeze(-1)
     gain = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
-    return -masked_mean(gain, mask, kind)
+    return -masked_mean(gain, mask, kind, weights)
 
 
 def clip_fraction(log_probs: Tensor, old_log_probs: Tensor, mask: Tensor, clip: float) -> Masked:
@@ -59,7 +87,9 @@ def clip_fraction(log_probs: Tensor, old_log_probs: Tensor, mask: Tensor, clip: 
     return masked_mean(((ratio - 1).abs() > clip).to(log_probs.dtype), mask)
 
 
-def k3(log_probs: Tensor, other_log_probs: Tensor, mask: Tensor, kind: str = "token") -> Masked:
+def k3(
+    log_probs: Tensor, other_log_probs: Tensor, mask: Tensor, kind: str = "token", weights: Weights | None = None
+) -> Masked:
     """Schulman's k3 estimate of a KL divergence, from tokens sampled under one of the two policies.
 
     Estimates ``KL(policy of log_probs || policy of other_log_probs)`` when the tokens were sampled under the first.
@@ -67,7 +97,7 @@ def k3(log_probs: Tensor, other_log_probs: Tensor, mask: Tensor, kind: str = "to
     ``log_probs`` the learning policy and a frozen model as the other it is a penalty.
     """
     difference = torch.where(mask, other_log_probs - log_probs, torch.zeros_like(log_probs))
-    return masked_mean(difference.exp() - difference - 1, mask, kind)
+    return masked_mean(difference.exp() - difference - 1, mask, kind, weights)
 
 
 def entropy(distribution: Tensor) -> Tensor:

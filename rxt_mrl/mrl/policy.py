@@ -6,7 +6,7 @@ What it says at a step depends on the memory and the query alone: earlier text i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -73,16 +73,49 @@ class RxTPolicy:
 
     def act(self, observation: Observation, state: RxTState) -> PolicyOutput:
         """Write ``observation["interaction"]`` to memory, then answer ``observation["query"]``."""
-        written_ids, written_mask = self._tensors(observation["interaction"])
-        query_ids, query_mask = self._tensors(observation["query"])
+        written = self.write(observation, state)
+        return replace(self.answer(observation, written), state=self.stepped(written))
+
+    def write(self, observation: Observation, state: RxTState) -> RxTState:
+        """The state after ``observation["interaction"]`` was written to memory."""
+        ids, mask = self._tensors(observation["interaction"])
+        memory = state.memory
         with inference(self.model):
-            memory = state.memory
             for _ in range(2 if self.warmup and state.step == 0 else 1):
-                memory = self.model.write(memory, written_ids, written_mask)
-        seeds = [seeding.key(seed, "answer", state.step) for seed in state.seeds]
-        answer = generate(self.model, query_ids, query_mask, memory, self.sampling, seeds=seeds, eos_id=self._eos_id)
+                memory = self.model.write(memory, ids, mask)
+        return replace(state, memory=memory)
+
+    def answer(self, observation: Observation, state: RxTState, count: int = 1) -> PolicyOutput:
+        """Answer ``observation["query"]`` from the memory of ``state``, ``count`` times per episode.
+
+        The query is read once. Rows are ``(episodes * count)``, the answers of an episode next to each other; the first
+        one is the same whatever ``count`` is.
+        """
+        seeds = [
+            seeding.key(seed, "answer", state.step, *([number] if number else []))
+            for seed in state.seeds
+            for number in range(count)
+        ]
+        return self._generate(observation, state, self.sampling, seeds, count)
+
+    def answer_greedily(self, observation: Observation, state: RxTState) -> PolicyOutput:
+        """The most probable answer to ``observation["query"]``."""
+        greedy = SamplingConfig(temperature=0.0, max_new_tokens=self.sampling.max_new_tokens)
+        return self._generate(observation, state, greedy, state.seeds, 1)
+
+    def stepped(self, state: RxTState) -> RxTState:
+        """The state at the next step."""
+        return replace(state, step=state.step + 1)
+
+    def _generate(
+        self, observation: Observation, state: RxTState, sampling: SamplingConfig, seeds: Sequence[int], count: int
+    ) -> PolicyOutput:
+        ids, mask = self._tensors(observation["query"])
+        answer = generate(
+            self.model, ids, mask, state.memory, sampling, seeds=seeds, eos_id=self._eos_id, answers=count
+        )  # fmt: skip
         actions: TokenArray = {"ids": answer.ids.cpu().numpy(), "mask": answer.mask.cpu().numpy().astype(np.int8)}
-        return PolicyOutput(actions, answer.log_probs.cpu().numpy(), RxTState(memory, state.seeds, state.step + 1))
+        return PolicyOutput(actions, answer.log_probs.cpu().numpy(), state)
 
     def remember(self, ids: Tensor, mask: Tensor, seeds: Sequence[int]) -> Tensor:
         """The memory after whole dialogues were written, without gradient.

@@ -19,7 +19,9 @@ from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT
 
 from .config import RolloutSettings
-from .rollout import LocalPool, Pool, RolloutWorker, Shard, StageSetup
+from .environment import StageSetup
+from .pool import LocalPool, Pool, RolloutWorker
+from .rollout import Shard
 from .trajectories import Trajectories, concatenate
 
 
@@ -55,7 +57,7 @@ class RayPool:
         self._model = model
         self._settings = settings
         self._owns_ray = not ray.is_initialized()
-        self._setup: Any = None
+        self._setups: Any = None
         self._weights: Any = None
         self._actors: list[Any] = []
         try:
@@ -72,10 +74,10 @@ class RayPool:
         """The actors now alive, for tests."""
         return list(self._actors)
 
-    def configure(self, setup: StageSetup) -> None:
+    def configure(self, setups: Sequence[StageSetup]) -> None:
         """Go to another stage."""
-        self._setup = self._ray.put(setup)
-        calls = [actor.configure.remote(self._setup) for actor in self._actors]
+        self._setups = self._ray.put(tuple(setups))
+        calls = [actor.configure.remote(self._setups) for actor in self._actors]
         errors = self._ray.exceptions
         # An actor that died or hangs is replaced when it is to play.
         with contextlib.suppress(errors.RayActorError, errors.GetTimeoutError):
@@ -154,8 +156,8 @@ class RayPool:
     def _create(self) -> Any:
         actor: Any = self._class.remote(self._model.config)
         # Calls of one actor run in order, so nothing has to be waited for.
-        if self._setup is not None:
-            actor.configure.remote(self._setup)
+        if self._setups is not None:
+            actor.configure.remote(self._setups)
         if self._weights is not None:
             actor.load.remote(self._weights)
         return actor

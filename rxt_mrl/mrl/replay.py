@@ -1,10 +1,10 @@
 """Live the episodes again with gradient: encode all, scan the memory, decode all.
 
-One encoder call over ``episodes x steps`` interactions, a scan of ``steps`` memory updates, one decoder call over
-``episodes x steps`` answers. The gradient of every later answer reaches every write before it (the published trainer
-detaches the memory at each step, so a write learns from the next answer only). Runs in eval mode (no dropout), from
-the seeds and texts of the rollout, under its temperature and filters: before the first update the probability ratio
-is 1 up to rounding.
+One encoder call over ``episodes x steps`` interactions, a scan of ``steps`` memory updates, one decoder call over the
+answers that the update learns from. The gradient of every later answer reaches every write before it (the published
+trainer detaches the memory at each step, so a write learns from the next answer only). Runs in eval mode (no dropout),
+from the seeds and texts of the rollout, under its temperature and filters: before the first update the
+probability ratio is 1 up to rounding.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from rxt_mrl.model.sampling import SamplingConfig, filtered_log_probs
 from rxt_mrl.model.scan import memory_rows, truncated
 from rxt_mrl.texts import Tokens
 
+from .answers import Answers
 from .trajectories import Trajectories
 
 
 @dataclass(frozen=True)
 class Replay:
-    """Episodes as the current model sees them. The n answer tokens stand in row-major order of the action mask.
+    """Answers as the current model sees them. The n answer tokens stand in row-major order of the answers' mask.
 
     Attributes:
         distribution: ``(n, vocab)`` log-probabilities at each answer token, tempered and filtered.
-        log_probs: ``(E, N, T)`` of the answer tokens; 0 where masked.
+        log_probs: ``(M, T)`` of the answer tokens; 0 where masked.
         memories: ``(N + 1, layers, E, slots, dim)``: before the first write that an answer follows, and after each.
         router_loss: of a mixture-of-experts decoder; None without.
     """
@@ -57,34 +58,46 @@ def write_all(model: RxT, batch: Trajectories, truncate: int | None = None) -> T
     return memories[1:] if batch.warmup else memories
 
 
-def score(model: RxT, batch: Trajectories, memories: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Logits ``(n, vocab)`` that predict the n tokens of the answers ``ids`` ``(E, N, T)``, and the router loss."""
-    joined = join(Tokens(batch.query_ids, batch.query_mask), Tokens(ids, mask))
-    width = joined.ids.shape[-1]
-    answers = joined.answer_mask.reshape(-1, width)
+def score(
+    model: RxT, batch: Trajectories, memories: Tensor, rows: Tensor, ids: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Logits ``(n, vocab)`` that predict the n tokens of some answers, and the router loss.
+
+    Args:
+        model: the model.
+        batch: the episodes, for their queries.
+        memories: of :func:`write_all`.
+        rows: long ``(M,)``, ``episode * steps + step`` of each answer.
+        ids: long ``(M, T)``, the answers.
+        mask: bool, same shape.
+    """
+    query_ids, query_mask = batch.query_ids.flatten(0, 1)[rows], batch.query_mask.flatten(0, 1)[rows]
+    joined = join(Tokens(query_ids, query_mask), Tokens(ids, mask))
     # Position p predicts token p + 1.
-    keep = torch.cat([answers[:, 1:], torch.zeros_like(answers[:, :1])], dim=1)
-    output = model.decode_output(
-        joined.ids.reshape(-1, width), memory_rows(memories[1:]), joined.mask.reshape(-1, width), keep
-    )
+    keep = torch.cat([joined.answer_mask[:, 1:], torch.zeros_like(joined.answer_mask[:, :1])], dim=1)
+    output = model.decode_output(joined.ids, memory_rows(memories[1:])[:, rows], joined.mask, keep)
     return output.logits, output.router_loss
 
 
-def replay(model: RxT, batch: Trajectories, sampling: SamplingConfig, truncate: int | None = None) -> Replay:
-    """Score the episodes' own answers under the current model, with gradient through every write.
+def replay(
+    model: RxT, batch: Trajectories, answers: Answers, sampling: SamplingConfig, truncate: int | None = None
+) -> Replay:
+    """Score answers of the episodes under the current model, with gradient through every write.
 
     Args:
         model: in eval mode.
         batch: the episodes, on the model's device.
+        answers: which of their answers.
         sampling: the settings under which the answers were drawn.
         truncate: see :func:`write_all`.
     """
     memories = write_all(model, batch, truncate)
-    logits, router = score(model, batch, memories, batch.action_ids, batch.action_mask)
-    tokens = batch.action_ids[batch.action_mask]
+    rows = answers.episode * batch.steps + answers.step
+    logits, router = score(model, batch, memories, rows, answers.ids, answers.mask)
+    tokens = answers.ids[answers.mask]
     distribution = filtered_log_probs(logits, sampling, keep=tokens)
     chosen = distribution.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
-    return Replay(distribution, spread(chosen, batch.action_mask), memories, router)
+    return Replay(distribution, spread(chosen, answers.mask), memories, router)
 
 
 def spread(values: Tensor, mask: Tensor) -> Tensor:
@@ -96,5 +109,6 @@ def spread(values: Tensor, mask: Tensor) -> Tensor:
 
 def supervised_loss(model: RxT, batch: Trajectories, memories: Tensor) -> Tensor:
     """Mean cross-entropy, per token, of the reference answers read from the memories of the rollout."""
-    logits, _ = score(model, batch, memories, batch.reference_ids, batch.reference_mask)
-    return cross_entropy(logits.float(), batch.reference_ids[batch.reference_mask])
+    ids, mask = batch.reference_ids.flatten(0, 1), batch.reference_mask.flatten(0, 1)
+    logits, _ = score(model, batch, memories, torch.arange(len(ids), device=ids.device), ids, mask)
+    return cross_entropy(logits.float(), ids[mask])

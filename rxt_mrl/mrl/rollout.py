@@ -1,4 +1,8 @@
-"""Play episodes: the same code in the learner's process and on a Ray actor.
+"""Play one shard of episodes and record it: the same code in the learner's process and on a Ray actor.
+
+At each step the completed interaction is written to memory once, several answers are sampled from that memory, all are
+scored, and one of them goes on: what the step after it writes. So the answers of a step differ in nothing but chance,
+and what they earn tells what each was worth there.
 
 An update's episodes are split into shards of a fixed size. What a shard gives depends on its dialogues, its seeds and
 the weights, so the result is the same bit for bit with 0, 1 or 4 workers (a shard runs on one thread everywhere).
@@ -6,27 +10,22 @@ the weights, so the result is the same bit for bit with 0, 1 or 4 workers (a sha
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rxt_mrl import plugins
-from rxt_mrl.contracts import Environment, PolicyOutput, RewardSpec, Strategy, TokenArray
-from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
+from rxt_mrl.contracts import Environment, PolicyOutput, ScoresCandidates, TokenArray
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT
-from rxt_mrl.model.sampling import SamplingConfig
-from rxt_mrl.scoring import WeightedReward
 
-from .config import EnvSpec
-from .policy import RxTPolicy
-from .trajectories import Trajectories, concatenate, pad_steps, stack_steps
+from .environment import StageSetup
+from .policy import RxTPolicy, RxTState
+from .stages import CarriedAnswer
+from .trajectories import Trajectories, pad_steps, stack_steps
 
 
 @dataclass(frozen=True)
@@ -38,261 +37,181 @@ class Shard:
         dialogues: row of each episode's dialogue.
         seeds: seed of each episode.
         before: row of the dialogue that the memory of an episode already holds; -1: none, a fresh memory.
+        carry: what each episode carries on to memory; empty: the sampled answer.
+        setup: which of the configured setups they are played in.
     """
 
     index: int
     dialogues: tuple[int, ...]
     seeds: tuple[int, ...]
     before: tuple[int, ...]
+    carry: tuple[CarriedAnswer, ...] = ()
+    setup: int = 0
 
 
 @dataclass(frozen=True)
-class StageSetup:
-    """What a worker has to know about a stage, ready to be pickled (plug-ins from files go by value).
+class Step:
+    """The answers of one step, scored: ``(E * K, ...)``, the K answers of an episode next to each other.
 
     Attributes:
-        environment: class or function that makes the environment.
-        options: its options from the recipe.
-        offered: what the engine offers it besides; it takes what it knows.
-        sampling: how answers are drawn.
-        tokenizer: of policy and environment.
-        warmup: write the first interaction twice.
-        carry: some episodes go on from another dialogue's memory.
+        answers: what was sampled.
+        rewards: float ``(E * K,)``.
+        info: ``valid``, ``terms``, ``metrics``, each ``(E * K,)``.
+        carried: long ``(E,)``, which answer went on; -1: another text.
     """
 
-    environment: Callable[..., Any]
-    options: Mapping[str, Any]
-    offered: Mapping[str, Any]
-    sampling: SamplingConfig
-    tokenizer: DialogueTokenizer
-    warmup: bool = False
-    carry: bool = False
-
-    def make(self, count: int) -> Environment:
-        """The environment with ``count`` rows."""
-        return plugins.build(self.environment, "environment", {**self.options, **_accepted(self), "num_envs": count})
+    answers: PolicyOutput
+    rewards: np.ndarray
+    info: Mapping[str, Any]
+    carried: np.ndarray
 
 
-def make_setup(
-    env: EnvSpec,
-    *,
-    dialogues: DialogueTensors | None,
-    tokenizer: DialogueTokenizer,
-    reward: RewardSpec | None,
-    sampling: SamplingConfig,
-    steps: int,
-    strategy: Strategy = "multi_step",
-    teacher_forcing: bool = False,
-    embedding: Tensor | None = None,
-    warmup: bool = False,
-    carry: bool = False,
-) -> StageSetup:
-    """Find the environment and build the reward of a stage.
-
-    Args:
-        env: which environment.
-        dialogues: what it plays; None for one that brings its own.
-        tokenizer: of the dialogues.
-        reward: what it is scored by; None: the environment's own default.
-        sampling: how answers are drawn.
-        steps: answers of an episode.
-        strategy: how the dialogues are built.
-        teacher_forcing: the reference goes to memory in place of the answer.
-        embedding: frozen embedding for rewards.
-        warmup: write the first interaction twice.
-        carry: some episodes go on from another dialogue's memory.
+def play_shard(env: Environment, model: RxT, setup: StageSetup, shard: Shard) -> Trajectories:
+    """Play one shard in an environment that has as many rows as it has episodes.
 
     Raises:
-        UserError: for an unknown environment or reward.
+        UserError: for an environment that cannot score candidates where that is needed, or whose rows end at
+            different steps; or what environment and reward raise.
     """
-    offered: dict[str, Any] = {
-        "dialogues": dialogues,
-        "tokenizer": tokenizer,
-        "steps": steps,
-        "strategy": strategy,
-        "teacher_forcing": teacher_forcing,
-        "embedding": embedding,
-        "max_new_tokens": sampling.max_new_tokens,
-        "autoreset": "disabled",
-    }
-    if reward is not None:
-        offered["reward"] = WeightedReward(reward)
-    if dialogues is None:
-        del offered["dialogues"], offered["strategy"]
-    environment = plugins.find("env", env.use)
-    return StageSetup(environment, dict(env.options), offered, sampling, tokenizer, warmup, carry)
-
-
-@dataclass
-class RolloutWorker:
-    """Plays shards. Holds a model, and the environments of the current stage.
-
-    Args:
-        model: the learner's own (in its process), or a copy.
-    """
-
-    model: RxT
-    _setup: StageSetup | None = None
-    _environments: dict[int, Environment] = field(default_factory=dict)
-
-    def configure(self, setup: StageSetup) -> None:
-        """Go to another stage."""
-        self._setup = setup
-        self._environments = {}
-
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the weights of the learner."""
-        self.model.load_state_dict(weights)
-
-    def play(self, shard: Shard) -> Trajectories:
-        """Play the episodes of a shard to their end.
-
-        Raises:
-            UserError: before :meth:`configure`; or what environment and reward raise.
-        """
-        if self._setup is None:
-            raise UserError("a rollout worker has to be configured before it plays")
-        setup = self._setup
-        count = len(shard.dialogues)
-        if count not in self._environments:
-            self._environments[count] = setup.make(count)
-        with single_thread():
-            return play(self._environments[count], self.model, setup, shard)
-
-
-def play(env: Environment, model: RxT, setup: StageSetup, shard: Shard) -> Trajectories:
-    """Play one shard in an environment that has as many rows as it has episodes."""
     policy = RxTPolicy(model, setup.tokenizer, setup.sampling, warmup=setup.warmup)
-    start = _start_memory(policy, env, shard) if setup.carry else None
+    start = _start_memory(policy, env, shard) if setup.continues else None
     state = policy.reset(len(shard.dialogues), seeds=shard.seeds, start=start)
-    observation, _ = env.reset(options={"episodes": np.array(shard.dialogues, dtype=np.int64)})
+    options: dict[str, Any] = {"episodes": np.array(shard.dialogues, dtype=np.int64)}
+    forced = np.array([kind == "reference" for kind in shard.carry], dtype=bool)
+    if forced.any():
+        options["teacher_forced"] = forced
+    observation, _ = env.reset(options=options)
     record = _Record()
     ended = False
     while not ended:
-        output = policy.act(observation, state)
-        observed, state = observation, output.state
-        observation, rewards, terminated, truncated, info = env.step(output.actions)
-        record.add(observed, output, rewards, info)
+        observed = observation
+        state = policy.write(observed, state)
+        answers = policy.answer(observed, state, setup.answers)
+        state = policy.stepped(state)
+        if setup.answers == 1 and "greedy" not in shard.carry:
+            observation, rewards, terminated, truncated, info = env.step(answers.actions)
+            step = Step(answers, rewards, info, np.where(forced, -1, 0) if len(forced) else np.zeros(len(rewards), int))
+        else:
+            step, actions = _choose(env, policy, observed, state, answers, shard, setup.answers)
+            observation, _, terminated, truncated, info = env.step(actions)
+        record.add(observed, step, info)
         done = np.asarray(terminated) | np.asarray(truncated)
         ended = bool(done.all())
         if done.any() and not ended:
             raise UserError(
                 f"environment {type(env).__name__}: {int(done.sum())} of {len(done)} episodes ended at step "
-                f"{len(record.rewards)}; all rows of an environment must have the same number of steps"
+                f"{len(record.steps)}; all rows of an environment must have the same number of steps"
             )
-    return record.trajectories(shard, None if start is None else start.cpu(), setup.warmup)
+    return record.trajectories(shard, None if start is None else start.cpu(), setup)
 
 
-class Pool(Protocol):
-    """Whoever plays the shards of an update: this process, or Ray actors."""
-
-    def configure(self, setup: StageSetup) -> None:
-        """Go to another stage."""
-        ...
-
-    def sync(self) -> None:
-        """Hand the learner's present weights to the workers."""
-        ...
-
-    def rollout(self, shards: Sequence[Shard]) -> Trajectories:
-        """Play all shards; episodes come in the order of the shards."""
-        ...
-
-    def close(self) -> None:
-        """End the workers."""
-        ...
-
-
-class LocalPool:
-    """Plays in this process, with the learner's model."""
-
-    def __init__(self, model: RxT) -> None:
-        self._worker = RolloutWorker(model)
-
-    def configure(self, setup: StageSetup) -> None:
-        """Go to another stage."""
-        self._worker.configure(setup)
-
-    def sync(self) -> None:
-        """Nothing to do: the model is the learner's."""
-
-    def rollout(self, shards: Sequence[Shard]) -> Trajectories:
-        """Play all shards, one after the other."""
-        return concatenate([self._worker.play(shard) for shard in shards])
-
-    def close(self) -> None:
-        """Nothing to end."""
+def _choose(
+    env: Environment,
+    policy: RxTPolicy,
+    observed: Any,
+    state: RxTState,
+    answers: PolicyOutput,
+    shard: Shard,
+    count: int,
+) -> tuple[Step, TokenArray]:
+    """Score the answers without moving on, and choose what goes on to memory."""
+    if not isinstance(env, ScoresCandidates):
+        raise UserError(
+            f"environment {type(env).__name__} cannot score candidates: it has no method 'score(actions, rows)'; "
+            "rollout.answers = 1 needs none"
+        )
+    episodes = len(shard.dialogues)
+    rows = np.arange(episodes).repeat(count)
+    rewards, info = env.score(answers.actions, rows)
+    kinds = shard.carry or ("sampled",) * episodes
+    carried = np.zeros(episodes, dtype=np.int64)
+    known = np.where(np.asarray(info["valid"], dtype=bool), rewards, -np.inf).reshape(episodes, count)
+    best = np.array([kind == "best" for kind in kinds])
+    carried[best] = known[best].argmax(1)
+    place = np.arange(episodes) * count + carried
+    actions: TokenArray = {"ids": answers.actions["ids"][place], "mask": answers.actions["mask"][place]}
+    greedy = np.array([kind == "greedy" for kind in kinds])
+    if greedy.any():
+        actions = _replaced(actions, policy.answer_greedily(observed, state).actions, greedy)
+    carried[greedy | np.array([kind == "reference" for kind in kinds])] = -1
+    return Step(answers, rewards, info, carried), actions
 
 
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """One torch thread: a shard must not depend on how many cores are at hand."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _replaced(actions: TokenArray, others: TokenArray, rows: np.ndarray) -> TokenArray:
+    """``actions`` with the chosen rows of ``others`` in their place."""
+    width = max(actions["ids"].shape[1], others["ids"].shape[1])
+
+    def padded(values: np.ndarray) -> np.ndarray:
+        return np.pad(values, ((0, 0), (0, width - values.shape[1])))
+
+    chosen = rows[:, None]
+    return {
+        "ids": np.where(chosen, padded(others["ids"]), padded(actions["ids"])),
+        "mask": np.where(chosen, padded(others["mask"]), padded(actions["mask"])),
+    }
 
 
 class _Record:
     """Collects the steps of a shard."""
 
     def __init__(self) -> None:
-        self.tokens: dict[str, list[tuple[Tensor, Tensor]]] = {
-            name: [] for name in ("written", "query", "action", "reference")
-        }
-        self.log_probs: list[Tensor] = []
-        self.rewards: list[np.ndarray] = []
-        self.valid: list[np.ndarray] = []
-        self.scores: dict[str, dict[str, list[np.ndarray]]] = {"terms": {}, "metrics": {}}
+        self.steps: list[Step] = []
+        self.tokens: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in ("written", "query", "reference")}
         self.asks: list[Sequence[Any]] = []
         self.modes: list[str] = []
 
-    def add(self, observed: Any, output: PolicyOutput, rewards: np.ndarray, info: Mapping[str, Any]) -> None:
-        count = len(rewards)
+    def add(self, observed: Any, step: Step, info: Mapping[str, Any]) -> None:
+        count = len(step.carried)
+        self.steps.append(step)
         self.tokens["written"].append(_tokens(observed["interaction"]))
         self.tokens["query"].append(_tokens(observed["query"]))
-        self.tokens["action"].append(_tokens(output.actions))
-        self.log_probs.append(torch.from_numpy(np.array(output.log_probs, dtype=np.float32)))
         reference = info.get("reference")
         nothing = (torch.zeros(count, 1, dtype=torch.long), torch.zeros(count, 1, dtype=torch.bool))
         self.tokens["reference"].append(nothing if reference is None else (reference.ids, reference.mask))
-        known = np.asarray(info.get("valid", np.ones(count)), dtype=bool) & np.isfinite(rewards)
-        self.valid.append(known)
-        self.rewards.append(np.where(known, rewards, 0.0).astype(np.float32))
-        for kind, scores in self.scores.items():
-            for name, values in info.get(kind, {}).items():
-                scores.setdefault(name, []).append(np.asarray(values, dtype=np.float32))
         self.asks.append(info.get("asks", [()] * count))
         self.modes.append(str(np.asarray(info.get("mode", "standard")).ravel()[0]))
 
-    def trajectories(self, shard: Shard, start: Tensor | None, warmup: bool) -> Trajectories:
+    def trajectories(self, shard: Shard, start: Tensor | None, setup: StageSetup) -> Trajectories:
+        shape = (len(shard.dialogues), setup.answers)
+        actions = [tuple(part.unflatten(0, shape) for part in _tokens(step.answers.actions)) for step in self.steps]
         tokens = {name: stack_steps(steps) for name, steps in self.tokens.items()}
+        tokens["action"] = stack_steps(actions)
         parts = {
             f"{name}_{part}": value
             for name, pair in tokens.items()
             for part, value in zip(("ids", "mask"), pair, strict=True)
         }
+        log_probs = [torch.from_numpy(np.array(step.answers.log_probs, dtype=np.float32)) for step in self.steps]
+        known = [_known(step) for step in self.steps]
+        rewards = [np.where(k, step.rewards, 0.0) for k, step in zip(known, self.steps, strict=True)]
+
+        def columns(steps: Sequence[np.ndarray], dtype: Any = np.float32) -> Tensor:
+            return torch.from_numpy(np.stack([np.asarray(one, dtype=dtype).reshape(shape) for one in steps], axis=1))
+
+        def scores(kind: str) -> dict[str, Tensor]:
+            names = self.steps[0].info.get(kind, {})
+            return {name: columns([step.info[kind][name] for step in self.steps]) for name in names}
+
         batch = Trajectories(
             **parts,
-            log_probs=pad_steps(self.log_probs),
-            rewards=_columns(self.rewards),
-            valid=_columns(self.valid),
-            terms={name: _columns(steps) for name, steps in self.scores["terms"].items()},
-            metrics={name: _columns(steps) for name, steps in self.scores["metrics"].items()},
+            log_probs=pad_steps([values.unflatten(0, shape) for values in log_probs]),
+            rewards=columns(rewards),
+            valid=columns(known, bool),
+            terms=scores("terms"),
+            metrics=scores("metrics"),
+            carried=torch.from_numpy(np.stack([step.carried for step in self.steps], axis=1).astype(np.int64)),
             dialogues=torch.tensor(shard.dialogues),
             seeds=shard.seeds,
             start=start,
-            warmup=warmup,
-            asks=tuple(tuple(tuple(step[row]) for step in self.asks) for row in range(len(shard.dialogues))),
+            warmup=setup.warmup,
+            asks=tuple(tuple(tuple(step[row]) for step in self.asks) for row in range(shape[0])),
             mode=tuple(self.modes),
         )
         return batch.select(range(len(batch)))
 
 
-def _columns(steps: Sequence[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.stack(steps, axis=1))
+def _known(step: Step) -> np.ndarray:
+    return np.asarray(step.info.get("valid", np.ones(len(step.rewards))), dtype=bool) & np.isfinite(step.rewards)
 
 
 def _tokens(tokens: TokenArray) -> tuple[Tensor, Tensor]:
@@ -311,18 +230,3 @@ def _start_memory(policy: RxTPolicy, env: Environment, shard: Shard) -> Tensor:
         told = env.dialogues.select([shard.before[row] for row in rows]).interactions()
         memory[:, rows] = policy.remember(told.ids, told.mask, [shard.seeds[row] for row in rows])
     return memory
-
-
-def _accepted(setup: StageSetup) -> dict[str, Any]:
-    """What an environment takes of the things that the engine offers.
-
-    One that does not name ``dialogues`` or ``tokenizer`` brings its own. What the recipe sets goes before.
-    """
-    parameters = inspect.signature(setup.environment).parameters
-    anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    own = {"dialogues", "tokenizer"}
-    return {
-        name: value
-        for name, value in setup.offered.items()
-        if name not in setup.options and (name in parameters or (anything and name not in own))
-    }

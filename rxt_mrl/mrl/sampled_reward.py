@@ -16,7 +16,8 @@ from rxt_mrl.model.sampling import SamplingConfig
 
 from .config import EnvSpec
 from .curriculum import fixed_plan
-from .rollout import LocalPool, Pool, StageSetup, make_setup
+from .environment import StageSetup, make_setup
+from .pool import LocalPool, Pool
 from .trajectories import Trajectories
 
 
@@ -89,11 +90,11 @@ def sampled_reward(
         reward=reward,
         sampling=sampling or SamplingConfig(),
         steps=steps,
-        strategy=strategy or (dialogues.strategy if dialogues is not None else "multi_step"),
+        strategy=strategy,
         embedding=embedding,
     )
     pool = pool or LocalPool(model)
-    pool.configure(setup)
+    pool.configure([setup])
     pool.sync()
     batch = play_fixed(pool, setup, seed=seed, samples=samples, shard=shard, count=count)
     rewards = torch.where(batch.valid, batch.rewards, torch.nan)
@@ -106,15 +107,7 @@ def play_fixed(
     pool: Pool, setup: StageSetup, *, seed: int, samples: int = 1, shard: int = 64, count: int | None = None
 ) -> Trajectories:
     """The episodes of :func:`sampled_reward`, on a pool that is configured and synced."""
-    available = number_of_dialogues(setup)
+    available = setup.dialogues()
     if count is not None and count > available:
         raise UserError(f"{count} dialogues to evaluate, and the data has {available}")
     return pool.rollout(fixed_plan(available if count is None else count, shard=shard, seed=seed, samples=samples))
-
-
-def number_of_dialogues(setup: StageSetup) -> int:
-    """How many dialogues there are to choose from: the engine's, or those of an environment that brings its own."""
-    environment = setup.make(1)
-    if getattr(environment, "dialogues", None) is None:
-        raise UserError(f"environment {type(environment).__name__} has no dialogues: it needs an attribute 'dialogues'")
-    return len(environment.dialogues)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from rxt_mrl.runs import checkpoints
 
 from .critic import CriticTrainer
 from .curriculum import Counters
+from .validation import Best
 
 FILE = "trainer.pt"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass
@@ -39,6 +40,7 @@ class TrainerState:
         counters: stage, update, ...
         embedding: the frozen embedding that rewards see, ``(vocab, dim)``.
         reference: weights of the model at the start of the stage, for the KL penalty; None without.
+        best: the best validation of the stage, where it keeps it.
         fingerprint: what must not change between a run and its resumption (seed, ...).
     """
 
@@ -49,6 +51,7 @@ class TrainerState:
     embedding: Tensor
     fingerprint: Mapping[str, Any]
     reference: dict[str, Tensor] | None = None
+    best: Best | None = None
 
     def save(self, folder: Path, tokenizer: DialogueTokenizer) -> None:
         """Write the state, and beside it the model as anyone loads it (safetensors, config, tokenizer).
@@ -65,6 +68,7 @@ class TrainerState:
             "counters": self.counters.as_dict(),
             "embedding": self.embedding,
             "reference": self.reference,
+            "best": None if self.best is None else asdict(self.best),
             "random": torch.get_rng_state(),
             "fingerprint": dict(self.fingerprint),
         }
@@ -87,7 +91,11 @@ class TrainerState:
         except Exception as error:  # a damaged file may raise anything
             raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
         if content.get("version") != _VERSION:
-            raise UserError(f"{path} has version {content.get('version')!r}; this program reads version {_VERSION}")
+            raise UserError(
+                f"{path} has version {content.get('version')!r} and this program goes on from version "
+                f"{_VERSION}; start anew from "
+                f"the last complete stage with model.init_from"
+            )
         for name, value in self.fingerprint.items():
             before = content["fingerprint"].get(name)
             if before != value:
@@ -100,4 +108,5 @@ class TrainerState:
         self.counters = Counters(**content["counters"])
         self.embedding = content["embedding"].to(self.embedding.device)
         self.reference = content["reference"]
+        self.best = None if content["best"] is None else Best(**content["best"])
         torch.set_rng_state(content["random"])

@@ -9,37 +9,67 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from rxt_mrl import seeding
-from rxt_mrl.contracts import RewardSpec, Stage
+from rxt_mrl.contracts import RewardSpec
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT
+from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.runs import RunDir, checkpoints
 from rxt_mrl.runs.guards import NotFiniteError, interrupts_wait
 
 from .config import AlgorithmSettings, EnvSpec, RolloutSettings, check, for_stage
 from .critic import CriticTrainer
 from .curriculum import Counters, plan, policy_optimizer, promoted, set_rates
+from .environment import StageSetup, make_setup
 from .journal import Journal
 from .learner import Learner
 from .metrics import note, rollout_metrics
+from .pool import Pool
 from .ray_workers import make_pool
-from .rollout import Pool, StageSetup, make_setup
-from .sampled_reward import number_of_dialogues, play_fixed
+from .stages import Stage
 from .state import FILE, TrainerState
 from .trajectories import Trajectories
+from .validation import Best, fallen, look
 
-Data = Callable[[Stage], DialogueTensors | None] | Mapping[str, DialogueTensors] | DialogueTensors | None
-"""Dialogues of a stage: a function, by the name in ``Stage.data`` (``"default"`` for None), or one set for all."""
+Data = Callable[[str | None, int], DialogueTensors | None] | Mapping[str, DialogueTensors] | DialogueTensors | None
+"""Dialogues by source (None: the default) and number of follow-ups: a function of both, by the name of the source
+(``"default"`` for None), or one set for all."""
 
-VALIDATION_EPISODES = 128
-"""Dialogues of the validation that a promotion rule looks at."""
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained on, by which reward and algorithm.
+
+    Attributes:
+        data: dialogues to train on; None for an environment that brings its own.
+        stages: the curriculum.
+        reward: what answers are scored by; a stage may override it. None: the environment's default.
+        env: the environment.
+        algorithm: objective, advantages, critic, optimizer; a stage may override it.
+        rollout: episodes, answers, sampling, workers.
+        validation: held-out dialogues; needed when a stage looks at them.
+        embedding: frozen token embedding for rewards; None: the model's own at the start.
+        seed: of everything drawn.
+        name: of checkpoints, rollouts and the section of the metrics.
+    """
+
+    data: Data
+    stages: Sequence[Stage]
+    reward: RewardSpec | None = None
+    env: EnvSpec = field(default_factory=EnvSpec)
+    algorithm: AlgorithmSettings = field(default_factory=AlgorithmSettings)
+    rollout: RolloutSettings = field(default_factory=RolloutSettings)
+    validation: Data = None
+    embedding: Tensor | None = None
+    seed: int = 0
+    name: str = "mrl"
 
 
 @dataclass(frozen=True)
@@ -64,19 +94,10 @@ class MRLResult:
 def train_mrl(
     model: RxT,
     tokenizer: DialogueTokenizer,
-    data: Data,
-    stages: Sequence[Stage],
-    *,
+    training: Training,
     run: RunDir,
-    reward: RewardSpec | None = None,
-    env: EnvSpec | None = None,
-    algorithm: AlgorithmSettings | None = None,
-    rollout: RolloutSettings | None = None,
-    validation: Data = None,
-    embedding: Tensor | None = None,
-    seed: int = 0,
+    *,
     resume: bool = False,
-    name: str = "mrl",
     progress: bool = True,
     on_stage_end: Callable[[int, Stage, RxT], None] | None = None,
 ) -> MRLResult:
@@ -85,19 +106,10 @@ def train_mrl(
     Args:
         model: after stage 4.
         tokenizer: of the dialogues.
-        data: dialogues to train on; None for an environment that brings its own.
-        stages: the curriculum.
+        training: what is trained on, and how.
         run: where metrics, checkpoints and rollouts go. The state is in ``checkpoints/<name>/``, the model after each
             stage in ``checkpoints/<name>-<number>/``, rollouts in ``rollouts/<name>-<number>.jsonl``.
-        reward: what answers are scored by; a stage may override it. None: the environment's default.
-        env: the environment; None: memory retention.
-        algorithm: objective, advantages, critic, optimizer; a stage may override it.
-        rollout: episodes, sampling, workers.
-        validation: dialogues for promotion rules; needed when a stage has one.
-        embedding: frozen token embedding for rewards; None: the model's own at the start.
-        seed: of everything drawn.
         resume: go on from the state of ``run``, if there is one.
-        name: of checkpoints, rollouts and the section of the metrics.
         progress: show a bar.
         on_stage_end: called with the stage's index, the stage and the model.
 
@@ -106,70 +118,43 @@ def train_mrl(
             for a reward that fails, workers that keep dying, or values that are not finite.
         KeyboardInterrupt: after Ctrl-C, with the state saved and the workers ended.
     """
-    trainer = Trainer(
-        model,
-        tokenizer,
-        stages,
-        run=run,
-        data=data,
-        validation=validation,
-        reward=reward,
-        env=env or EnvSpec(),
-        algorithm=algorithm or AlgorithmSettings(),
-        rollout=rollout or RolloutSettings(),
-        embedding=embedding,
-        seed=seed,
-        name=name,
-    )
-    return trainer.run(resume=resume, progress=progress, on_stage_end=on_stage_end)
+    return Trainer(model, tokenizer, training, run).run(resume=resume, progress=progress, on_stage_end=on_stage_end)
 
 
 class Trainer:
     """The training of :func:`train_mrl`, which explains the arguments."""
 
-    def __init__(
-        self,
-        model: RxT,
-        tokenizer: DialogueTokenizer,
-        stages: Sequence[Stage],
-        *,
-        run: RunDir,
-        data: Data,
-        validation: Data,
-        reward: RewardSpec | None,
-        env: EnvSpec,
-        algorithm: AlgorithmSettings,
-        rollout: RolloutSettings,
-        embedding: Tensor | None,
-        seed: int,
-        name: str,
-    ) -> None:
-        if not stages:
+    def __init__(self, model: RxT, tokenizer: DialogueTokenizer, training: Training, run: RunDir) -> None:
+        if not training.stages:
             raise UserError("the curriculum has no stages")
-        self.model, self.tokenizer, self.stages = model, tokenizer, tuple(stages)
-        self.run_dir, self.data, self.validation = run, data, validation
-        self.reward, self.env, self.rollout = reward, env, rollout
-        self.seed, self.name = seed, name
-        self.algorithms = [for_stage(algorithm, stage) for stage in self.stages]
+        self.model, self.tokenizer, self.training, self.run_dir = model, tokenizer, training, run
+        self.stages, self.rollout = tuple(training.stages), training.rollout
+        self.seed, self.name = training.seed, training.name
+        self.algorithms = [for_stage(training.algorithm, stage) for stage in self.stages]
         for settings in self.algorithms:
-            check(settings, rollout)
+            check(settings, self.rollout)
         critic = None
-        if any(settings.advantage.kind == "gae" for settings in self.algorithms):
-            critic = CriticTrainer(model.config.embed_dim, algorithm.critic, seed, model.device)
-        frozen = model.embedding.weight if embedding is None else embedding
+        if any(settings.advantage.uses_critic for settings in self.algorithms):
+            critic = CriticTrainer(model.config.embed_dim, training.algorithm.critic, self.seed, model.device)
+        frozen = model.embedding.weight if training.embedding is None else training.embedding
         self.state = TrainerState(
             model,
-            policy_optimizer(model, algorithm.optimizer),
+            policy_optimizer(model, training.algorithm.optimizer),
             critic,
             Counters(),
             frozen.detach().clone().cpu(),
-            {"seed": seed, "stages": len(self.stages), "episodes": rollout.episodes, "group": rollout.group},
+            {
+                "seed": self.seed,
+                "stages": len(self.stages),
+                "episodes": self.rollout.episodes,
+                "answers": self.rollout.answers,
+            },
         )
-        self.setups = [self._setup(stage, data) for stage in self.stages]
-        self.sizes = [number_of_dialogues(setup) for setup in self.setups]
         for index, stage in enumerate(self.stages):
-            if stage.promotion.rule != "fixed" and validation is None and data is not None:
-                raise UserError(f"stage {index + 1}: promotion {stage.promotion.rule!r} needs validation dialogues")
+            if stage.looks is not None and training.validation is None and training.data is not None:
+                what = "a validation" if stage.validation else f"promotion {stage.promotion.rule!r}"
+                raise UserError(f"stage {index + 1}: {what} needs validation dialogues")
+            self._setups(stage)
         self._tokens = 0
         self._whole = True
 
@@ -187,9 +172,7 @@ class Trainer:
         folder = self.run_dir.checkpoint_dir(self.name)
         if resume:
             if (folder / FILE).is_file():
-                self.state.load(folder)
-                # Rewards go on with the embedding that they began with.
-                self.setups = [self._setup(stage, self.data) for stage in self.stages]
+                self.state.load(folder)  # rewards go on with the embedding that they began with
             self.run_dir.rewind(self.name, self.state.counters.total)
         counters = self.state.counters
         rewards: list[list[float]] = [[] for _ in self.stages]
@@ -208,7 +191,7 @@ class Trainer:
                     checkpoints.save(
                         self.run_dir.checkpoint_dir(f"{self.name}-{index + 1}"), self.model, self.tokenizer
                     )
-                    self.state.reference = None
+                    self.state.reference = self.state.best = None
                     self.state.save(folder, self.tokenizer)
                     if on_stage_end is not None:
                         on_stage_end(index, self.stages[index], self.model)
@@ -224,83 +207,128 @@ class Trainer:
 
     def _stage(self, pool: Pool, rewards: list[float], bars: Progress) -> None:
         counters, index = self.state.counters, self.state.counters.stage
-        stage, settings, setup = self.stages[index], self.algorithms[index], self.setups[index]
+        stage, settings = self.stages[index], self.algorithms[index]
         label = f"{self.name}-{index + 1}"
         journal = Journal(self.run_dir.rollout_path(label), self.tokenizer, self.rollout.log, position=counters.journal)
         learner = Learner(self.model, self.state.optimizer, self.state.critic, self.rollout.sampling)
         reference = self._reference(settings)
-        pool.configure(setup)
-        task = bars.add_task(f"{label}: {stage.steps} steps", total=stage.updates, completed=counters.update, note="")
-        while counters.update < stage.updates and not self._promoted(pool, stage, setup):
+        setups = self._setups(stage)
+        sizes = [setup.dialogues() for setup in setups]
+        pool.configure(setups)
+        steps = " ".join(map(str, stage.lengths))
+        task = bars.add_task(f"{label}: {steps} steps", total=stage.updates, completed=counters.update, note="")
+        while counters.update < stage.updates:
             if settings.max_seconds is not None and counters.seconds >= settings.max_seconds:
                 break
-            started = time.perf_counter()
+            # 1. Look how far the stage has come; it may end here.
             pool.sync()
-            batch = pool.rollout(
-                plan(
-                    self.rollout,
-                    stage,
-                    seed=self.seed,
-                    index=index,
-                    update=counters.update,
-                    dialogues=self.sizes[index],
-                )
-            )
+            if self._ends(pool, stage, sizes):
+                break
+            # 2. Plan and play.
+            started = time.perf_counter()
+            shards = plan(self.rollout, stage, seed=self.seed, index=index, update=counters.update, dialogues=sizes)
+            batch = pool.rollout(shards)
             rolled = time.perf_counter() - started
             with interrupts_wait():
                 self._whole = False
-                metrics = self._update(learner, batch, reference)
-                journal.write(batch, stage=label, update=counters.update, strategy=stage.strategy)
+                # 3. Learn.
+                metrics = self._update(learner, batch, reference) | rollout_metrics(batch, rolled)
+                # 4. Write down.
+                strategy = setups[shards[0].setup].offered.get("strategy", "multi_step")
+                journal.write(batch, stage=label, update=counters.update, strategy=strategy)
                 counters.update += 1
                 counters.total += 1
                 counters.seconds += time.perf_counter() - started
                 counters.journal = journal.position
                 self._whole = True
                 self._tokens += batch.tokens
-                metrics |= rollout_metrics(batch, rolled)
                 self.run_dir.metrics(metrics, counters.total, self.name)
                 rewards.append(metrics["reward_mean"])
                 if counters.update % settings.checkpoint_every == 0:
                     self.state.save(self.run_dir.checkpoint_dir(self.name), self.tokenizer)
             bars.update(task, completed=counters.update, note=note(metrics))
+        # 5. End with the best weights, where the stage keeps them.
+        if stage.looks is not None and stage.looks.keep == "best":
+            pool.sync()
+            self._look(pool, stage, sizes)
+            assert self.state.best is not None
+            self.model.load_state_dict(self.state.best.weights)
 
     def _update(self, learner: Learner, batch: Trajectories, reference: RxT | None) -> dict[str, float]:
         counters = self.state.counters
         stage, settings = self.stages[counters.stage], self.algorithms[counters.stage]
         set_rates(self.state.optimizer, settings, stage, counters.update)
-        warming = settings.advantage.kind == "gae" and counters.total < settings.critic.warmup
+        warming = settings.advantage.uses_critic and counters.total < settings.critic.warmup
         try:
             metrics = learner.update(
                 batch,
                 settings,
-                group=self.rollout.group,
                 key=(self.seed, "update", counters.stage, counters.update),
                 critic_only=warming,
                 reference=reference,
             )
         except NotFiniteError as error:
             path = self.run_dir.dump_path(f"{self.name}-{counters.stage + 1}-update-{counters.update}")
-            trajectories = {field: getattr(batch, field) for field in batch.__dataclass_fields__ if field != "asks"}
+            trajectories = {name: getattr(batch, name) for name in batch.__dataclass_fields__ if name != "asks"}
             place = {"stage": counters.stage, "update": counters.update}
             raise error.dumped(path, {"trajectories": trajectories, **place}) from None
         rates = {group["component"]: group["lr"] for group in self.state.optimizer.param_groups}
         return metrics | {f"lr/{component}": value for component, value in rates.items()}
 
+    # --- validation ----------------------------------------------------------------------------------------------
+
+    def _ends(self, pool: Pool, stage: Stage, sizes: Sequence[int]) -> bool:
+        """Validate when it is due; whether the stage ends: promoted, or fallen from its best."""
+        how, counters = stage.looks, self.state.counters
+        if how is None or counters.update % how.every or counters.judged == counters.update:
+            return False
+        rewards, fell = self._look(pool, stage, sizes)
+        counters.judged = counters.update
+        mean = float(rewards.nanmean())
+        return fell or (counters.update > 0 and promoted(stage.promotion, mean, counters))
+
+    def _look(self, pool: Pool, stage: Stage, sizes: Sequence[int]) -> tuple[Tensor, bool]:
+        """Reward of each held-out dialogue; and whether it fell from the best, which is kept where the stage asks."""
+        how, parts = stage.looks, len(stage.parts)
+        assert how is not None
+        seed = seeding.key(self.seed, "validation")
+        rewards = look(pool, range(parts, 2 * parts), sizes[parts:], how, seed)
+        values = {"validation_reward": float(rewards.nanmean())}
+        self.run_dir.metrics(values, self.state.counters.total, self.name)
+        if how.keep != "best":
+            return rewards, False
+        best = self.state.best
+        if best is None or rewards.nanmean() > best.rewards.nanmean():
+            self.state.best = Best.of(rewards, self.model)
+            return rewards, False
+        return rewards, fallen(best.rewards, rewards)
+
     # --- parts ---------------------------------------------------------------------------------------------------
 
-    def _setup(self, stage: Stage, data: Data) -> StageSetup:
+    def _setups(self, stage: Stage) -> list[StageSetup]:
+        """What is played: each part of the stage, and behind them, where the stage is validated, each held out."""
+        setups = [self._setup(stage, self.training.data, *part) for part in stage.parts]
+        if stage.looks is not None:
+            held_out = self.training.data if self.training.validation is None else self.training.validation
+            greedy = SamplingConfig(temperature=0.0, max_new_tokens=self.rollout.sampling.max_new_tokens)
+            for part in stage.parts:
+                setup = self._setup(stage, held_out, *part)
+                setups.append(replace(setup, sampling=greedy, answers=1, continues=False))
+        return setups
+
+    def _setup(self, stage: Stage, data: Data, source: str | None, steps: int) -> StageSetup:
         return make_setup(
-            self.env,
-            dialogues=dialogues_of(data, stage),
+            self.training.env,
+            dialogues=dialogues_of(data, source, steps),
             tokenizer=self.tokenizer,
-            reward=stage.reward or self.reward,
+            reward=stage.reward or self.training.reward,
             sampling=self.rollout.sampling,
-            steps=stage.steps,
+            steps=steps,
             strategy=stage.strategy,
-            teacher_forcing=stage.teacher_forcing,
             embedding=self.state.embedding,
+            answers=self.rollout.answers,
             warmup=stage.memory_warmup,
-            carry=stage.random_resets < 1,
+            continues=stage.random_resets < 1,
         )
 
     def _reference(self, settings: AlgorithmSettings) -> RxT | None:
@@ -314,38 +342,21 @@ class Trainer:
             reference.load_state_dict(self.state.reference)
         return reference
 
-    def _promoted(self, pool: Pool, stage: Stage, setup: StageSetup) -> bool:
-        rule, counters = stage.promotion, self.state.counters
-        due = counters.update > 0 and counters.update % rule.every == 0 and counters.update != counters.judged
-        if rule.rule == "fixed" or not due:
-            return False
-        held_out = setup if self.validation is None else self._setup(stage, self.validation)
-        pool.configure(held_out)
-        pool.sync()
-        count = min(VALIDATION_EPISODES, number_of_dialogues(held_out))
-        batch = play_fixed(pool, held_out, seed=seeding.key(self.seed, "validation"), count=count)
-        pool.configure(setup)
-        reward = float(batch.rewards[batch.valid].mean())
-        self.run_dir.metrics({"validation_reward": reward}, counters.total, self.name)
-        ends = promoted(rule, reward, counters)
-        if not ends:
-            counters.judged = counters.update
-        return ends
 
-
-def dialogues_of(data: Data, stage: Stage) -> DialogueTensors | None:
-    """The dialogues of a stage.
+def dialogues_of(data: Data, source: str | None, steps: int) -> DialogueTensors | None:
+    """The dialogues of a part of a stage.
 
     Raises:
         UserError: for a name that is not there, or dialogues with too few follow-ups.
     """
     if isinstance(data, Mapping):
-        key = stage.data or "default"
+        key = source or "default"
         if key not in data:
             raise UserError(f"stage data {key!r} is not there; there are: {', '.join(sorted(data))}")
         found: DialogueTensors | None = data[key]
     else:
-        found = data(stage) if callable(data) else data
-    if found is not None and found.steps < stage.steps:
-        raise UserError(f"stage.steps = {stage.steps}: its dialogues have {found.steps} follow-ups")
+        found = data(source, steps) if callable(data) else data
+    if found is not None and found.steps < steps:
+        where = "" if source is None else f" of {source}"
+        raise UserError(f"stage.steps = {steps}: its dialogues{where} have {found.steps} follow-ups")
     return found

@@ -1,6 +1,7 @@
 """What a rollout hands to the learner: everything that is needed to replay the episodes with gradient, and no more.
 
-``(episodes, steps, tokens)`` throughout. Rows come in the order of the episodes of an update, whoever rolled them out.
+E episodes, N steps, K answers from the memory of each step, T tokens. Rows come in the order of the episodes of an
+update, whoever rolled them out.
 """
 
 from __future__ import annotations
@@ -18,20 +19,21 @@ from rxt_mrl.contracts import Ask
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Episodes of the same number of steps.
+    """Episodes of the same number of steps, with the same number of answers at each.
 
     Attributes:
         written_ids: long ``(E, N, T)``, the interaction that step n wrote to memory before it answered.
         written_mask: bool.
         query_ids: long ``(E, N, T)``, ``[BOS][Q]...[A]``.
         query_mask: bool.
-        action_ids: long ``(E, N, T)``, the answer, with [EOS] if it came.
+        action_ids: long ``(E, N, K, T)``, the answers sampled from the memory of each step, with [EOS] if it came.
         action_mask: bool.
-        log_probs: float32 ``(E, N, T)`` under the distribution that each token was sampled from; 0 where masked.
-        rewards: float32 ``(E, N)``; 0 where unknown.
-        valid: bool ``(E, N)``; False where the reward is unknown (a reward failed and was skipped).
-        terms: each reward term by name, ``(E, N)``, NaN where unknown.
+        log_probs: float32 ``(E, N, K, T)`` under the distribution that each token was sampled from; 0 where masked.
+        rewards: float32 ``(E, N, K)``; 0 where unknown.
+        valid: bool ``(E, N, K)``; False where the reward is unknown (a reward failed and was skipped).
+        terms: each reward term by name, ``(E, N, K)``, NaN where unknown.
         metrics: what was measured beside the reward, likewise.
+        carried: long ``(E, N)``, which of the K answers went on to memory; -1: another text did.
         dialogues: long ``(E,)``, row of the dialogue in the stage's data.
         seeds: the seed of each episode: its initial memory and its sampling.
         start: memory ``(layers, E, slots, dim)`` before the first write, for episodes that go on from another
@@ -54,6 +56,7 @@ class Trajectories:
     valid: Tensor
     terms: Mapping[str, Tensor]
     metrics: Mapping[str, Tensor]
+    carried: Tensor
     dialogues: Tensor
     seeds: tuple[int, ...]
     start: Tensor | None
@@ -68,8 +71,13 @@ class Trajectories:
 
     @property
     def steps(self) -> int:
-        """Answers per episode."""
+        """Steps per episode."""
         return self.rewards.shape[1]
+
+    @property
+    def answers(self) -> int:
+        """Answers per step."""
+        return self.rewards.shape[2]
 
     @property
     def tokens(self) -> int:
@@ -101,13 +109,13 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
     """Batches of episodes one after the other, padded to the longest.
 
     Raises:
-        ValueError: when there are none, or they differ in steps, start memory, warm-up or terms.
+        ValueError: when there are none, or they differ in steps, answers, start memory, warm-up or terms.
     """
     if not parts:
         raise ValueError("no trajectories to concatenate")
     first = parts[0]
     if len({_signature(part) for part in parts}) > 1:
-        raise ValueError("trajectories differ in steps, start memory, warm-up, reward terms or modes")
+        raise ValueError("trajectories differ in steps, answers, start memory, warm-up, reward terms or modes")
     joined: dict[str, Any] = {}
     for field in fields(Trajectories):
         values = [getattr(part, field.name) for part in parts]
@@ -116,7 +124,7 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
         elif field.name == "start":
             joined[field.name] = None if first.start is None else torch.cat(values, dim=1)
         elif isinstance(values[0], Tensor):
-            joined[field.name] = torch.cat(_padded(values) if values[0].dim() == 3 else values)
+            joined[field.name] = torch.cat(_padded(values) if field.name.endswith(_PER_TOKEN) else values)
         elif field.name in ("seeds", "asks"):
             joined[field.name] = tuple(item for value in values for item in value)
         else:
@@ -124,20 +132,22 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
     return Trajectories(**joined)
 
 
+_PER_TOKEN = ("_ids", "_mask", "log_probs")
+
+
 def stack_steps(rows: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Ids and masks of consecutive steps, each ``(E, T_n)``, as ``(E, N, T)``."""
-    ids = torch.stack(_padded([ids for ids, _ in rows]), dim=1)
-    mask = torch.stack(_padded([mask for _, mask in rows]), dim=1)
-    return ids, mask
+    """Ids and masks of consecutive steps, each ``(E, ..., T_n)``, as ``(E, N, ..., T)``."""
+    return pad_steps([ids for ids, _ in rows]), pad_steps([mask for _, mask in rows])
 
 
 def pad_steps(rows: Sequence[Tensor]) -> Tensor:
-    """Values of consecutive steps, each ``(E, T_n)``, as ``(E, N, T)`` with zeros at the right."""
+    """Values of consecutive steps, each ``(E, ..., T_n)``, as ``(E, N, ..., T)`` with zeros at the right."""
     return torch.stack(_padded(list(rows)), dim=1)
 
 
 def _signature(part: Trajectories) -> tuple[object, ...]:
-    return part.steps, part.start is None, part.warmup, tuple(part.terms), tuple(part.metrics), part.mode
+    terms = (tuple(part.terms), tuple(part.metrics))
+    return part.steps, part.answers, part.start is None, part.warmup, terms, part.mode
 
 
 def _padded(values: Sequence[Tensor]) -> list[Tensor]:

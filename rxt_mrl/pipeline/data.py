@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from .. import plugins
-from ..contracts import Dialogue, Stage
+from ..contracts import Dialogue
 from ..dialogues.batching import DialogueTensors, encode_dialogues
 from ..dialogues.sources import load_dialogues, load_pairs, load_texts
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
-from ..mrl.rollout import make_setup
-from ..mrl.trainer import VALIDATION_EPISODES
+from ..mrl.environment import make_setup
+from ..mrl.stages import Stage
 from ..runs.checkpoints import load_tokenizer
 from ..scoring import WeightedReward
 from ..seeding import key
@@ -34,7 +34,7 @@ class RunData:
         self.recipe = recipe
         self.tokenizer = tokenizer or self.make_tokenizer()
         self._held_out: dict[str, DialogueTensors] = {}
-        self._stages: dict[int, DialogueTensors] = {}
+        self._mrl: dict[tuple[str | None, int], DialogueTensors] = {}
         self._at_steps: dict[tuple[int, int, str], DialogueTensors] = {}
         self._supervised: dict[StageName, DialogueTensors | list[str]] = {}
 
@@ -61,21 +61,25 @@ class RunData:
             self.held_out(source)
 
     def _check_stage(self, stage: Stage) -> None:
-        """Make the stage's environment with its reward, as the rollouts will."""
+        """Make the environments of the stage with their reward, as the rollouts will."""
         recipe = self.recipe
-        if stage.teacher_forcing:
-            self._needs_references("teacher_forcing", stage.data)
-        played = self.mrl(stage) if recipe.control != "supervised" else self.held_out(recipe.evaluation_sources[0])
-        make_setup(
-            recipe.env,
-            dialogues=played,
-            tokenizer=self.tokenizer,
-            reward=stage.reward or recipe.reward,
-            sampling=recipe.rollout.sampling,
-            steps=min(stage.steps, played.steps),
-            strategy=stage.strategy,
-            teacher_forcing=stage.teacher_forcing,
-        ).make(1)
+        supervised = recipe.control == "supervised"
+        carry = stage.carry or recipe.rollout.carry
+        for source, steps in stage.parts:
+            if "reference" in carry.kinds:
+                self._needs_references("carry", source)
+            played = self.held_out(recipe.evaluation_sources[0]) if supervised else self.mrl(source, steps)
+            make_setup(
+                recipe.env,
+                dialogues=played,
+                tokenizer=self.tokenizer,
+                reward=stage.reward or recipe.reward,
+                sampling=recipe.rollout.sampling,
+                steps=min(steps, played.steps),
+                strategy=stage.strategy,
+            ).make(1)
+            if stage.looks is not None and not supervised:
+                self.validation(source, steps)
 
     def make_tokenizer(self) -> DialogueTokenizer:
         """The tokenizer: of the checkpoint that the run starts from, of a folder, or trained on the recipe's data."""
@@ -93,7 +97,7 @@ class RunData:
     def most_steps(self) -> int:
         """The most follow-ups that any stage trains on."""
         aware = self.recipe.supervised.memory_aware
-        return max([1, *([aware.max_steps] if aware else []), *(stage.steps for stage in self.recipe.curriculum)])
+        return max([1, *([aware.max_steps] if aware else []), *(stage.most_steps for stage in self.recipe.curriculum)])
 
     def dialogues(
         self,
@@ -168,19 +172,20 @@ class RunData:
             self._at_steps[wanted] = self.encode(self.dialogues("train", steps, episodes, part=part), steps)
         return self._at_steps[wanted]
 
-    def mrl(self, stage: Stage) -> DialogueTensors:
-        """Training dialogues of a curriculum stage."""
-        number = self.recipe.curriculum.index(stage)
-        if number not in self._stages:
-            count, part = self.recipe.data.mrl_dialogues, f"mrl {stage.steps}"
-            dialogues = self.dialogues("train", stage.steps, count, source=stage.data, part=part)
-            self._stages[number] = self.encode(dialogues, stage.steps, source=stage.data)
-        return self._stages[number]
+    def mrl(self, source: str | None, steps: int) -> DialogueTensors:
+        """Dialogues that MRL plays, of a source (None: the default) and with ``steps`` follow-ups."""
+        if (source, steps) not in self._mrl:
+            count = self.recipe.data.mrl_dialogues
+            dialogues = self.dialogues("train", steps, count, source=source, part=f"mrl {steps}")
+            self._mrl[source, steps] = self.encode(dialogues, steps, source=source)
+        return self._mrl[source, steps]
 
-    def validation(self, stage: Stage) -> DialogueTensors:
-        """Held-out dialogues for the promotion rule of a curriculum stage."""
-        dialogues = self.dialogues("validation", stage.steps, VALIDATION_EPISODES, source=stage.data, part="promotion")
-        return self.encode(dialogues, stage.steps, source=stage.data)
+    def validation(self, source: str | None, steps: int) -> DialogueTensors:
+        """Held-out dialogues at which MRL looks while it trains; other ones than the evaluation's, where the source has
+        more."""
+        wanted = max(stage.looks.episodes for stage in self.recipe.curriculum if stage.looks is not None)
+        dialogues = self.dialogues("validation", steps, wanted, source=source, part="promotion")
+        return self.encode(dialogues, steps, source=source)
 
     def held_out(self, source: str) -> DialogueTensors:
         """Held-out dialogues of a source for the evaluation: the same ones for every stage and seed of training.

@@ -48,16 +48,18 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
             tokens = "-"
         table.add_row(*cells, tokens)
     for number, stage in enumerate(recipe.curriculum):
-        rows = data.mrl(stage)
-        per_update = _tokens(rows, stage.steps) * recipe.rollout.episodes
-        table.add_row(
-            f"mrl {number + 1} ({recipe.control})" if recipe.control != "none" else f"mrl {number + 1}",
-            stage.data or recipe.data.default,
-            str(len(rows)),
-            f"{stage.steps} {stage.strategy}",
-            f"{stage.updates}" if stage.promotion.rule == "fixed" else f"at most {stage.updates}",
-            f"{stage.updates * per_update:,.0f}",
-        )
+        label = f"mrl {number + 1}" + (f" ({recipe.control})" if recipe.control != "none" else "")
+        for (origin, length), share in stage.parts.items():
+            rows = data.mrl(origin, length)
+            planned = stage.updates * share
+            table.add_row(
+                label,
+                origin or recipe.data.default,
+                str(len(rows)),
+                f"{length} {stage.strategy or rows.strategy}",
+                ("" if stage.promotion.rule == "fixed" else "at most ") + f"{planned:.0f}",
+                f"{planned * _tokens(rows, length) * recipe.rollout.episodes:,.0f}",
+            )
     for source in recipe.evaluation_sources:
         held_out = data.held_out(source)
         table.add_row("evaluation", source, str(len(held_out)), f"{held_out.steps} {held_out.strategy}", "-", "-")

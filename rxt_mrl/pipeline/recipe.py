@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from ..contracts import RewardSpec, Stage
+from ..contracts import RewardSpec
 from ..dialogues.sources import DataSettings
 from ..errors import UserError
 from ..evaluation.config import EvaluationSettings
@@ -29,6 +29,7 @@ from ..model.config import RxTConfig
 from ..model.presets import preset
 from ..mrl.config import AlgorithmSettings, EnvSpec, RolloutSettings, for_stage
 from ..mrl.config import check as check_algorithm
+from ..mrl.stages import Stage
 from ..settings import Settings, explain, validate
 from ..supervised.config import SupervisedSettings
 from .recipe_files import override, resolve
@@ -154,12 +155,13 @@ class Recipe(Settings):
                 f"limits.query + limits.answer = {self.tokens} tokens exceed the model's max_tokens = {width}"
             )
         for number, stage in enumerate(self.curriculum):
-            if stage.data is not None and stage.data not in self.data.sources:
-                raise ValueError(
-                    f"curriculum.{number}.data = {stage.data!r} is not one of data.sources: "
-                    f"{', '.join(self.data.sources)}"
-                )
-            for_stage(self.algorithm, stage, f"curriculum.{number}.algorithm")
+            for source in stage.sources:
+                if source is not None and source not in self.data.sources:
+                    raise ValueError(
+                        f"curriculum.{number}.data = {source!r} is not one of data.sources: "
+                        f"{', '.join(self.data.sources)}"
+                    )
+            check_algorithm(for_stage(self.algorithm, stage, f"curriculum.{number}.algorithm"), self.rollout)
         for name in self.evaluation_sources:
             if name not in self.data.sources:
                 raise ValueError(

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from ..contracts import Stage
 from ..errors import UserError
 from ..evaluation.plots import plot_retention, plot_stages
 from ..evaluation.report import Results, retention_table, write_retention
 from ..model import RxT
-from ..mrl.trainer import train_mrl
+from ..mrl.stages import Stage
+from ..mrl.trainer import Training, train_mrl
 from ..runs import RunDir, checkpoints, write_json
 from ..seeding import key
 from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageName
@@ -150,12 +150,9 @@ class _Pipeline:
             algorithm = recipe.algorithm
             if recipe.control == "frozen_memory":
                 algorithm = algorithm.model_copy(update={"freeze_memory": True})
-            trained = train_mrl(
-                self.model,
-                self.tokenizer,
+            training = Training(
                 self.data.mrl,
                 stages,
-                run=self.run_dir,
                 reward=recipe.reward,
                 env=recipe.env,
                 algorithm=algorithm,
@@ -163,8 +160,8 @@ class _Pipeline:
                 validation=self.data.validation,
                 embedding=embedding,
                 seed=recipe.seed,
-                resume=True,
             )
+            trained = train_mrl(self.model, self.tokenizer, training, self.run_dir, resume=True)
             updates = sum(trained.updates)
         seconds = time.monotonic() - started
         gain = self.measuring.gain(self.model, embedding, before)
@@ -175,7 +172,7 @@ class _Pipeline:
         aware = self.recipe.supervised.memory_aware or MemoryAwareSettings(updates=1)
         settings = aware.model_copy(
             update={
-                "steps": last.steps,
+                "steps": last.most_steps,
                 "steps_from": (),
                 "updates": 1_000_000,
                 "epochs": None,
@@ -185,7 +182,7 @@ class _Pipeline:
                 ),
             }
         )
-        rows = self.data.at_steps(last.steps, self.recipe.data.supervised_dialogues, part="control")
+        rows = self.data.at_steps(last.most_steps, self.recipe.data.supervised_dialogues, part="control")
         seed = key(self.recipe.seed, "control") % 2**31
         return run_stage("memory_aware", self.model, self.tokenizer, rows, settings, None, seed)["updates"]
 

@@ -5,15 +5,17 @@ import torch
 from rxt_mrl.envs.repeat_previous import SYMBOLS, repeat_previous_dialogues
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from rxt_mrl.contracts import RewardSpec, Stage
+from rxt_mrl.contracts import RewardSpec
 from rxt_mrl.dialogues import DialogueTokenizer, encode_dialogues
 from rxt_mrl.dialogues.tokenizer import SPECIALS
 from rxt_mrl.model import RxT, preset
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.mrl.config import AlgorithmSettings, EnvSpec, RolloutSettings
 from rxt_mrl.mrl.curriculum import fixed_plan
-from rxt_mrl.mrl.rollout import LocalPool, make_setup
-from rxt_mrl.mrl.trainer import train_mrl
+from rxt_mrl.mrl.environment import make_setup
+from rxt_mrl.mrl.pool import LocalPool
+from rxt_mrl.mrl.stages import Stage
+from rxt_mrl.mrl.trainer import Training, train_mrl
 from rxt_mrl.runs import RunDir
 
 ENV = EnvSpec(use="rxt_mrl.envs.memory_retention:MemoryRetentionVectorEnv")
@@ -66,7 +68,7 @@ def play(setup_of):
 
     def run(model, count=6, seed=0, shard=4, **changes):
         pool = LocalPool(model)
-        pool.configure(setup_of(**changes))
+        pool.configure([setup_of(**changes)])
         return pool.rollout(fixed_plan(count, shard=shard, seed=seed))
 
     return run
@@ -96,23 +98,23 @@ def new_run(tmp_path):
     return lambda name: Run(tmp_path / name)
 
 
-QUICK = {"critic": {"warmup": 1, "epochs": 2}, "optimizer": {"learning_rate": 3e-3}}
+QUICK = {"advantage": {"kind": "gae"}, "critic": {"warmup": 1, "epochs": 2}, "optimizer": {"learning_rate": 3e-3}}
 
 
 @pytest.fixture
 def train(tokenizer, dialogues, run):
     """Train briefly; everything may be overridden."""
 
-    def start(model, *, stages=None, algorithm=None, rollout=None, **options):
-        given = {"episodes": 8, "shard": 8, "sampling": SAMPLING, **(rollout or {})}
-        return train_mrl(
-            model,
-            tokenizer,
-            dialogues,
+    def start(model, *, stages=None, algorithm=None, rollout=None, data=dialogues, run=run, resume=False, **options):
+        on_stage_end = options.pop("on_stage_end", None)
+        given = {"episodes": 8, "answers": 1, "shard": 8, "sampling": SAMPLING, **(rollout or {})}
+        training = Training(
+            data,
             [Stage(steps=3, updates=2)] if stages is None else stages,
-            **{"run": run, "reward": REWARD, "env": ENV, "progress": False, **options},
+            **{"reward": REWARD, "env": ENV, **options},
             algorithm=AlgorithmSettings(**{**QUICK, **(algorithm or {})}),
             rollout=RolloutSettings(**given),
         )
+        return train_mrl(model, tokenizer, training, run, resume=resume, progress=False, on_stage_end=on_stage_end)
 
     return start

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from rxt_mrl.contracts import Promotion, Stage, Unfreeze
+from rxt_mrl.contracts import Unfreeze
 from rxt_mrl.mrl.config import AlgorithmSettings, OptimizerSettings, RolloutSettings
-from rxt_mrl.mrl.curriculum import Counters, plan, policy_optimizer, promoted, rate, set_rates
+from rxt_mrl.mrl.curriculum import Counters, plan, policy_optimizer, promoted, rate, set_rates, turn
+from rxt_mrl.mrl.stages import Promotion, Stage
 
 
 def episodes_of(shards, what):
@@ -14,26 +15,49 @@ def test_the_plan_plays_every_dialogue_once_then_again():
     settings, stage = RolloutSettings(episodes=6, shard=4), Stage(steps=3, updates=9)
     played = []
     for update in range(5):
-        shards = plan(settings, stage, seed=1, index=0, update=update, dialogues=10)
+        shards = plan(settings, stage, seed=1, index=0, update=update, dialogues=[10])
         assert [len(shard.dialogues) for shard in shards] == [4, 2]
         played += episodes_of(shards, "dialogues")
     assert sorted(played[:10]) == sorted(played[10:20]) == list(range(10))
     assert played[:10] != played[10:20]
 
 
-def test_samples_of_a_dialogue_stand_together_with_their_own_seeds():
-    settings, stage = RolloutSettings(episodes=8, group=4), Stage(steps=3, updates=9, random_resets=0.5)
-    shards = plan(settings, stage, seed=1, index=0, update=0, dialogues=10)
-    rows, before = episodes_of(shards, "dialogues"), episodes_of(shards, "before")
-    assert rows[:4] == [rows[0]] * 4
-    assert before[:4] == [before[0]] * 4
-    assert len(set(episodes_of(shards, "seeds"))) == 8
+def test_sources_and_lengths_take_turns_by_their_shares():
+    stage = Stage(steps=[2, 3], updates=40, data={"main": 3, "long": 1})
+    parts = list(stage.parts)
+    assert parts == [("main", 2), ("main", 3), ("long", 2), ("long", 3)]
+    turns = [turn(stage, update) for update in range(40)]
+    assert [sum(one.part == part for one in turns) for part in range(4)] == [15, 15, 5, 5]
+    assert [one.before for one in turns if one.part == 2] == list(range(5))
+    played = []
+    for update, one in enumerate(turns):
+        shards = plan(RolloutSettings(episodes=2), stage, seed=1, index=0, update=update, dialogues=[10, 10, 10, 10])
+        assert {shard.setup for shard in shards} == {one.part}
+        if one.part == 2:
+            played += episodes_of(shards, "dialogues")
+    assert sorted(played) == list(range(10))
+
+
+def test_what_goes_on_to_memory_may_change_during_a_stage():
+    settings = RolloutSettings(episodes=400, carry={"start": {"reference": 1}, "end": {"sampled": 1}})
+    stage = Stage(steps=3, updates=11)
+
+    def share(update, stage=stage):
+        kinds = episodes_of(plan(settings, stage, seed=1, index=0, update=update, dialogues=[10]), "carry")
+        return kinds.count("reference") / 400 if kinds else 0.0
+
+    assert share(0) == 1.0
+    assert share(5) == pytest.approx(0.5, abs=0.1)
+    assert share(10) == 0.0
+    assert share(5, Stage(steps=3, updates=11, carry="best")) == 0.0
 
 
 def test_the_share_of_carried_memories_is_what_the_stage_says():
     settings = RolloutSettings(episodes=400)
     for share in (0.0, 0.25, 1.0):
-        shards = plan(settings, Stage(steps=3, updates=9, random_resets=share), seed=1, index=0, update=0, dialogues=10)
+        shards = plan(
+            settings, Stage(steps=3, updates=9, random_resets=share), seed=1, index=0, update=0, dialogues=[10]
+        )
         fresh = sum(before < 0 for before in episodes_of(shards, "before")) / 400
         assert fresh == pytest.approx(share, abs=0.07)
 

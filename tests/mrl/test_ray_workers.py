@@ -8,8 +8,8 @@ import torch
 from rxt_mrl.errors import UserError
 from rxt_mrl.mrl.config import RolloutSettings
 from rxt_mrl.mrl.curriculum import fixed_plan
+from rxt_mrl.mrl.pool import LocalPool
 from rxt_mrl.mrl.ray_workers import make_pool
-from rxt_mrl.mrl.rollout import LocalPool
 
 pytestmark = pytest.mark.slow
 
@@ -37,11 +37,11 @@ def test_workers_give_what_this_process_gives_and_are_replaced_when_they_die(mak
     model = make_model()
     shards = fixed_plan(10, shard=3, seed=4)
     local = LocalPool(model)
-    local.configure(setup_of())
+    local.configure([setup_of()])
     expected = local.rollout(shards)
     pool = make_pool(model, RolloutSettings(workers=2, timeout=240))
     try:
-        pool.configure(setup_of())
+        pool.configure([setup_of()])
         pool.sync()
         assert_same(pool.rollout(shards), expected)
 
@@ -60,7 +60,7 @@ def test_workers_give_what_this_process_gives_and_are_replaced_when_they_die(mak
         plugin.write_text("def broken(context):\n    raise RuntimeError('my mistake')\n")
         from rxt_mrl.contracts import RewardSpec
 
-        pool.configure(setup_of(reward=RewardSpec(terms=[{"use": f"{plugin}:broken"}])))
+        pool.configure([setup_of(reward=RewardSpec(terms=[{"use": f"{plugin}:broken"}]))])
         with pytest.raises(UserError, match="my mistake"):
             pool.rollout(shards)
     finally:

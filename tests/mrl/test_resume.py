@@ -4,8 +4,9 @@ import signal
 import pytest
 import torch
 
-from rxt_mrl.contracts import Promotion, RewardSpec, Stage, Unfreeze
+from rxt_mrl.contracts import RewardSpec, Unfreeze
 from rxt_mrl.errors import UserError
+from rxt_mrl.mrl.stages import Promotion, Stage
 
 TIMED = ("seconds", "per_second")
 
@@ -17,11 +18,11 @@ def curriculum(dialogues):
         Unfreeze(at=0, components=["decoder"]),
         Unfreeze(at=1, components=["encoder"], lr_scale={"encoder": 0.5}),
     ]
-    plateau = Promotion(rule="plateau", patience=9, every=2)
+    plateau = Promotion(rule="plateau", patience=9)
     return {
         "stages": [
             Stage(steps=2, updates=2, unfreeze=gradually),
-            Stage(steps=3, updates=4, random_resets=0.5, promotion=plateau),
+            Stage(steps=3, updates=4, random_resets=0.5, promotion=plateau, validation={"every": 2, "keep": "best"}),
         ],
         "algorithm": {"objective": {"reference_kl": 0.1}, "checkpoint_every": 3},
         "validation": dialogues,

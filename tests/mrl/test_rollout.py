@@ -8,16 +8,23 @@ from rxt_mrl.contracts import Policy
 from rxt_mrl.errors import UserError
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.model.scan import memory_rows
+from rxt_mrl.mrl.answers import answers_of
 from rxt_mrl.mrl.config import EnvSpec
 from rxt_mrl.mrl.curriculum import fixed_plan
+from rxt_mrl.mrl.environment import make_setup
 from rxt_mrl.mrl.policy import RxTPolicy
+from rxt_mrl.mrl.pool import RolloutWorker
 from rxt_mrl.mrl.replay import replay, score, supervised_loss, write_all
-from rxt_mrl.mrl.rollout import RolloutWorker, make_setup
-from rxt_mrl.mrl.sampled_reward import number_of_dialogues
 from rxt_mrl.mrl.trajectories import concatenate
 
 SAMPLING = SamplingConfig(max_new_tokens=3)
 FILTERED = SamplingConfig(max_new_tokens=3, temperature=0.7, top_k=4, top_p=0.8)
+
+
+def replayed(model, batch, sampling, truncate=None):
+    """Log-probabilities of all answers as the model sees them now, ``(episodes, steps, tokens)``."""
+    answers = answers_of(batch, torch.ones_like(batch.rewards), drop=False)
+    return replay(model, batch, answers, sampling, truncate).log_probs.view_as(batch.log_probs)
 
 
 def same(one, other):
@@ -30,15 +37,15 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("sampling", [SAMPLING, FILTERED], ids=["plain", "filtered"])
-@pytest.mark.parametrize("changes", [{}, {"warmup": True}, {"carry": True}], ids=["fresh", "warmup", "carried"])
+@pytest.mark.parametrize("changes", [{}, {"warmup": True}, {"continues": True}], ids=["fresh", "warmup", "carried"])
 @pytest.mark.parametrize("memory", ["learned", "normal"])
 def test_ratio_is_one_before_the_first_update(make_model, play, sampling, changes, memory):
     model = make_model(initial_memory={"kind": memory, "std": 0.5})
     batch = play(model, sampling=sampling, **changes)
-    seen = replay(model, batch, sampling)
+    seen = replayed(model, batch, sampling)
     assert batch.action_mask.sum() > len(batch)
-    assert (seen.log_probs - batch.log_probs).abs().max() < 1e-4
-    assert seen.log_probs[~batch.action_mask].abs().sum() == 0
+    assert (seen - batch.log_probs).abs().max() < 1e-4
+    assert seen[~batch.action_mask].abs().sum() == 0
 
 
 def test_the_policy_keeps_the_contract(model, tokenizer):
@@ -60,7 +67,7 @@ def test_an_episode_does_not_depend_on_its_neighbours(model, play):
 
 def test_nothing_is_left_of_an_episode_in_the_next(model, setup_of):
     worker = RolloutWorker(model)
-    worker.configure(setup_of())
+    worker.configure([setup_of()])
     shard = fixed_plan(4, shard=4, seed=1)[0]
     first = worker.play(shard)
     worker.play(fixed_plan(4, shard=4, seed=2)[0])
@@ -78,10 +85,11 @@ def test_decoding_never_sees_earlier_text(model, play):
     frozen = memories.detach()
 
     def without_writing(trajectories):
-        return score(model, trajectories, frozen, trajectories.action_ids, trajectories.action_mask)[0]
+        ids, mask = (part.flatten(0, 2) for part in (trajectories.action_ids, trajectories.action_mask))
+        return score(model, trajectories, frozen, torch.arange(len(ids)), ids, mask)[0]
 
     assert torch.equal(without_writing(batch), without_writing(other))
-    assert not torch.equal(replay(model, batch, SAMPLING).log_probs, replay(model, other, SAMPLING).log_probs)
+    assert not torch.equal(replayed(model, batch, SAMPLING), replayed(model, other, SAMPLING))
 
 
 def test_the_gradient_of_the_last_answer_reaches_the_first_write(model, play):
@@ -90,17 +98,17 @@ def test_the_gradient_of_the_last_answer_reaches_the_first_write(model, play):
     start = dataclasses.replace(batch, start=model.initial_memory(len(batch), seeds=batch.seeds).detach() + noise)
     for truncate, reaches in ((None, True), (1, False), (2, False)):
         (gradient,) = torch.autograd.grad(
-            replay(model, start, SAMPLING, truncate).log_probs[:, -1].sum(), noise, allow_unused=True
+            replayed(model, start, SAMPLING, truncate)[:, -1].sum(), noise, allow_unused=True
         )
         assert (gradient is not None and bool(gradient.abs().sum() > 0)) == reaches
 
 
 def test_truncation_changes_the_gradient_and_not_the_values(model, play):
     batch = play(model)
-    whole = replay(model, batch, SAMPLING)
+    whole = replayed(model, batch, SAMPLING)
     for truncate in (1, 2, 3):
-        cut = replay(model, batch, SAMPLING, truncate)
-        torch.testing.assert_close(cut.log_probs, whole.log_probs, atol=1e-5, rtol=0)
+        cut = replayed(model, batch, SAMPLING, truncate)
+        torch.testing.assert_close(cut, whole, atol=1e-5, rtol=0)
 
 
 def test_memories_are_read_in_row_order(model, play):
@@ -112,7 +120,7 @@ def test_memories_are_read_in_row_order(model, play):
 
 def test_carried_episodes_start_from_the_end_of_another_dialogue(model, setup_of, dialogues):
     worker = RolloutWorker(model)
-    worker.configure(setup_of(carry=True))
+    worker.configure([setup_of(continues=True)])
     shard = dataclasses.replace(fixed_plan(3, shard=3, seed=0)[0], before=(-1, 5, -1))
     batch = worker.play(shard)
     fresh = model.initial_memory(3, seeds=batch.seeds).detach()
@@ -136,7 +144,7 @@ def test_supervised_loss_agrees_with_a_plain_computation(model, play):
 
 
 def test_selecting_and_joining_trajectories_loses_nothing(model, play):
-    batch = play(model, carry=True)
+    batch = play(model, continues=True)
     back = concatenate([batch.select([0, 1]), batch.select(range(2, 6))])
     assert same(batch, back) == []
     assert back.seeds == batch.seeds
@@ -147,5 +155,5 @@ def test_selecting_and_joining_trajectories_loses_nothing(model, play):
 def test_a_custom_environment_takes_what_it_knows_and_brings_its_own_dialogues(model):
     spec = EnvSpec(use="rxt_mrl.envs.repeat_previous:RepeatPreviousVectorEnv", options={"episodes": 12})
     setup = make_setup(spec, dialogues=None, tokenizer=symbol_tokenizer(), reward=None, sampling=SAMPLING, steps=4)
-    assert number_of_dialogues(setup) == 12
+    assert setup.dialogues() == 12
     assert setup.make(2).steps == 4

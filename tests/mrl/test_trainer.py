@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rxt_mrl.contracts import Promotion, RewardSpec, Stage
+from rxt_mrl.contracts import RewardSpec
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.evaluation.intervals import paired_gain
@@ -9,7 +9,9 @@ from rxt_mrl.model import RxT
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.mrl.config import EnvSpec
 from rxt_mrl.mrl.sampled_reward import sampled_reward
+from rxt_mrl.mrl.stages import Promotion, Stage
 from rxt_mrl.mrl.trainer import dialogues_of
+from rxt_mrl.mrl.validation import fallen
 from rxt_mrl.runs import NotFiniteError
 
 ENV = EnvSpec(use="rxt_mrl.envs.memory_retention:MemoryRetentionVectorEnv")
@@ -18,18 +20,23 @@ SAMPLING = SamplingConfig(max_new_tokens=3)
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "group"),
-    [({"advantage": {"gamma": 0.5}}, 1), ({"advantage": {"kind": "rloo", "gamma": 0.0}}, 4)],
-    ids=["gae", "rloo"],
+    ("algorithm", "answers"),
+    [
+        ({"advantage": {"kind": "gae", "gamma": 0.5}}, 1),
+        ({"advantage": {"kind": "gae", "gamma": 0.5}}, 2),
+        ({"advantage": {"kind": "published"}}, 2),
+        *(({"advantage": {"kind": kind}}, 4) for kind in ("rloo", "group", "maxrl")),
+    ],
+    ids=["gae", "gae of two", "published", "rloo", "group", "maxrl"],
 )
-def test_reward_rises(model, train, tokenizer, dialogues, run, algorithm, group):
+def test_reward_rises(model, train, tokenizer, dialogues, run, algorithm, answers):
     compare = {"steps": 3, "reward": REWARD, "env": ENV, "sampling": SAMPLING, "seed": 9}
     before = sampled_reward(model, tokenizer, dialogues, **compare)
     result = train(
         model,
         stages=[Stage(steps=3, updates=15)],
         algorithm={**algorithm, "optimizer": {"learning_rate": 4e-3}, "objective": {"entropy": 0.03}},
-        rollout={"episodes": 64, "shard": 64, "group": group, "log": 4},
+        rollout={"episodes": 64 // answers, "shard": 64, "answers": answers, "log": 4},
     )
     after = sampled_reward(model, tokenizer, dialogues, **compare)
     gain = paired_gain(before.per_dialogue.numpy(), after.per_dialogue.numpy())
@@ -38,7 +45,8 @@ def test_reward_rises(model, train, tokenizer, dialogues, run, algorithm, group)
     last = run.logged[-1]
     assert last["log_ratio_before"] < 1e-4
     assert {"reward_mean", "term/FactRecall", "clip_fraction", "approx_kl", "entropy", "grad_norm"} <= set(last)
-    assert ("explained_variance" in last) == (group == 1)
+    assert ("explained_variance" in last) == (algorithm["advantage"]["kind"] in ("gae", "published"))
+    assert ("dead_groups" in last) == (answers > 1)
 
 
 def test_the_published_objective_and_every_penalty_train(make_model, train, run):
@@ -70,8 +78,8 @@ def test_the_critic_warms_up_before_the_policy_moves(model, train, run):
 def test_stages_leave_checkpoints_that_load(model, train, dialogues, run):
     ended = []
     stages = [
-        Stage(steps=2, updates=3, promotion=Promotion(rule="threshold", value=0.0, every=1)),
-        Stage(steps=3, updates=1, teacher_forcing=True, memory_warmup=True),
+        Stage(steps=2, updates=3, promotion=Promotion(rule="threshold", value=0.0), validation={"every": 1}),
+        Stage(steps=3, updates=1, carry="reference", memory_warmup=True),
     ]
     result = train(model, stages=stages, validation=dialogues, on_stage_end=lambda *stage: ended.append(stage[0]))
     assert result.updates == (1, 1)  # the threshold of 0 is reached at once
@@ -87,8 +95,8 @@ def test_what_does_not_fit_is_one_line_before_training(model, train, dialogues):
     for match, options in {
         "promotion 'plateau' needs validation dialogues": {"stages": [promoting]},
         "stage.steps = 4: its dialogues have 3 follow-ups": {"stages": [Stage(steps=4, updates=1)]},
-        "rollout.group = 1": {"algorithm": {"advantage": {"kind": "rloo"}}},
-        "rollout.episodes = 8: must be a multiple of rollout.group = 3": {"rollout": {"group": 3}},
+        "rollout.answers = 1: .* 'rloo' compares": {"algorithm": {"advantage": {"kind": "rloo"}}},
+        "rollout.answers = 2: .* 'impo'": {"rollout": {"answers": 2}, "algorithm": {"objective": {"kind": "impo"}}},
         "stage.algorithm.objective.clipp": {
             "stages": [Stage(steps=3, updates=1, algorithm={"objective": {"clipp": 0.1}})]
         },
@@ -99,7 +107,7 @@ def test_what_does_not_fit_is_one_line_before_training(model, train, dialogues):
             train(model, **options)
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="stage data 'long' is not there; there are: default"):
-        dialogues_of({"default": dialogues}, Stage(steps=3, updates=1, data="long"))
+        dialogues_of({"default": dialogues}, "long", 3)
 
 
 def test_a_weight_that_is_not_finite_stops_the_update_and_keeps_the_batch(model, train, run, monkeypatch):
@@ -121,5 +129,31 @@ def test_a_weight_that_is_not_finite_stops_the_update_and_keeps_the_batch(model,
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     stored = torch.load(caught.value.path, weights_only=True)
     assert stored["tensor"] == caught.value.name
-    assert stored["trajectories"]["rewards"].shape == (8, 3)
+    assert stored["trajectories"]["rewards"].shape == (8, 3, 1)
     assert caught.value.path.is_relative_to(run.path)
+
+
+def test_a_fall_ends_the_stage_with_the_best_weights(model, train, dialogues, monkeypatch):
+    looks = [
+        torch.rand(32, generator=torch.Generator().manual_seed(0)) * 0.1 + level for level in (0.5, 0.8, 0.79, 0.3)
+    ]
+    seen, weights = [], []
+
+    def look(*_):
+        weights.append({name: value.clone() for name, value in model.state_dict().items()})
+        seen.append(looks[min(len(seen), 3)])
+        return seen[-1]
+
+    monkeypatch.setattr("rxt_mrl.mrl.trainer.look", look)
+    stage = Stage(steps=3, updates=40, validation={"every": 2, "keep": "best"})
+    result = train(model, stages=[stage], validation=dialogues, algorithm={"critic": {"warmup": 0}})
+    assert result.updates == (6,)  # looks before updates 1, 3, 5 and 7; the third is within the interval
+    assert not torch.equal(weights[1]["embedding.weight"], weights[3]["embedding.weight"])
+    assert all(torch.equal(value, weights[1][name]) for name, value in model.state_dict().items())
+
+
+def test_a_fall_is_more_than_chance():
+    best = torch.linspace(0.4, 0.9, 40)
+    assert fallen(best, best - 0.2 - 0.05 * torch.sin(torch.arange(40.0)))
+    assert not fallen(best, best + 0.2 * torch.sin(torch.arange(40.0)))
+    assert not fallen(best, best.masked_fill(torch.arange(40) > 0, torch.nan))

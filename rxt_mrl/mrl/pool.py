@@ -1,0 +1,107 @@
+"""Who plays the shards of an update: a worker in this process, or several elsewhere (:mod:`.ray_workers`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from rxt_mrl.contracts import Environment
+from rxt_mrl.errors import UserError
+from rxt_mrl.model import RxT
+
+from .environment import StageSetup
+from .rollout import Shard, play_shard
+from .trajectories import Trajectories, concatenate
+
+
+@dataclass
+class RolloutWorker:
+    """Plays shards. Holds a model, and the environments of the current stage.
+
+    Args:
+        model: the learner's own (in its process), or a copy.
+    """
+
+    model: RxT
+    _setups: tuple[StageSetup, ...] = ()
+    _environments: dict[tuple[int, int], Environment] = field(default_factory=dict)
+
+    def configure(self, setups: Sequence[StageSetup]) -> None:
+        """Go to another stage; shards name one of its setups by number."""
+        self._setups = tuple(setups)
+        self._environments = {}
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights of the learner."""
+        self.model.load_state_dict(weights)
+
+    def play(self, shard: Shard) -> Trajectories:
+        """Play the episodes of a shard to their end.
+
+        Raises:
+            UserError: before :meth:`configure`; or what environment and reward raise.
+        """
+        if not self._setups:
+            raise UserError("a rollout worker has to be configured before it plays")
+        setup, place = self._setups[shard.setup], (shard.setup, len(shard.dialogues))
+        if place not in self._environments:
+            self._environments[place] = setup.make(place[1])
+        with single_thread():
+            return play_shard(self._environments[place], self.model, setup, shard)
+
+
+class Pool(Protocol):
+    """Whoever plays the shards of an update: this process, or Ray actors."""
+
+    def configure(self, setups: Sequence[StageSetup]) -> None:
+        """Go to another stage."""
+        ...
+
+    def sync(self) -> None:
+        """Hand the learner's present weights to the workers."""
+        ...
+
+    def rollout(self, shards: Sequence[Shard]) -> Trajectories:
+        """Play all shards; episodes come in the order of the shards."""
+        ...
+
+    def close(self) -> None:
+        """End the workers."""
+        ...
+
+
+class LocalPool:
+    """Plays in this process, with the learner's model."""
+
+    def __init__(self, model: RxT) -> None:
+        self._worker = RolloutWorker(model)
+
+    def configure(self, setups: Sequence[StageSetup]) -> None:
+        """Go to another stage."""
+        self._worker.configure(setups)
+
+    def sync(self) -> None:
+        """Nothing to do: the model is the learner's."""
+
+    def rollout(self, shards: Sequence[Shard]) -> Trajectories:
+        """Play all shards, one after the other."""
+        return concatenate([self._worker.play(shard) for shard in shards])
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """One torch thread: a shard must not depend on how many cores are at hand."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
