@@ -13,6 +13,9 @@ from .errors import UserError
 
 Section = TypeVar("Section", bound=BaseModel)
 
+_TYPES = ("int", "str")
+"""What pydantic puts into the place of a mistake for an alternative of a type: no key of ours."""
+
 
 class Settings(BaseModel):
     """A section of a recipe. Unknown keys and wrong values are errors, never ignored."""
@@ -48,7 +51,7 @@ def explain(schema: type[BaseModel], error: ValidationError, prefix: str = "") -
     mistakes = error.errors()
     # A misspelt key first: it explains why the right one is missing.
     first = min(mistakes, key=lambda mistake: mistake["type"] not in ("extra_forbidden", "invalid_key"))
-    location = tuple(part for part in first["loc"] if not (isinstance(part, str) and "[" in part))
+    location = tuple(part for part in first["loc"] if isinstance(part, int) or not ("[" in part or part in _TYPES))
     key = prefix + ".".join(str(part) for part in location) if location else prefix.removesuffix(".")
     if first["type"] == "extra_forbidden":
         allowed = sorted(_fields(schema, location[:-1]))

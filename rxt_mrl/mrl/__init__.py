@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .journal import rescore
     from .policy import RxTPolicy, RxTState
     from .ray_workers import make_pool
-    from .trainer import MRLResult, train_mrl
+    from .trainer import MRLResult, Training, train_mrl
 
 _LAZY = {
     "MRLResult": "trainer",
@@ -18,6 +18,7 @@ _LAZY = {
     "RxTState": "policy",
     "make_pool": "ray_workers",
     "rescore": "journal",
+    "Training": "trainer",
     "train_mrl": "trainer",
 }
 
@@ -28,6 +29,7 @@ __all__ = [
     "RolloutSettings",
     "RxTPolicy",
     "RxTState",
+    "Training",
     "make_pool",
     "rescore",
     "train_mrl",
