@@ -92,8 +92,8 @@ def test_a_late_stage_is_checked_before_the_first(refused: Callable[..., str]) -
 def test_what_needs_references_does_not_go_without(refused: Callable[..., str]) -> None:
     assert "data.sources.main: references is false, and stage" in refused("data.sources.main.references=false")
     bare = "data.sources.bare={source: storyworld, references: false}"
-    line = refused(bare, "curriculum.1={steps: 3, updates: 2, data: bare, teacher_forcing: true}")
-    assert "data.sources.bare: references is false, and teacher_forcing needs references" in line
+    line = refused(bare, "curriculum.1={steps: 3, updates: 2, data: bare, carry: reference}")
+    assert "data.sources.bare: references is false, and carry needs references" in line
 
 
 def test_a_model_that_cannot_be_had(refused: Callable[..., str], finished: Path) -> None:
