@@ -47,8 +47,9 @@ class Retention:
         by_distance: recall by distance, for ``on`` and each control.
         controls: recall with ``wiped`` and ``swapped`` memory.
         told_first, told_later: recall of facts told in the first interaction, and after it.
-        score: mean over the steps of each dialogue, 0 to 10, ``(episodes,)``; None if it was not asked for.
-        score_by_step: mean over dialogues, ``(steps,)``.
+        score: mean over the steps of each dialogue, 0 to 10, ``(episodes,)``; NaN where the reward applies to none,
+            None if it was not asked for.
+        score_by_step: mean over dialogues, ``(steps,)``; NaN likewise.
         recall_by_dialogue: ``(episodes,)``, NaN where a dialogue asks for nothing; for paired comparisons.
         metrics: mean of each metric that the reward names, where it applies.
         ppl, accuracy: of the reference answers, teacher-forced.
@@ -74,7 +75,7 @@ class Retention:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, every share rounded to four places; keys as in ``retention.json``."""
-        scores = self.score
+        known = np.empty(0) if self.score is None else self.score[~np.isnan(self.score)]
         return {
             "schema_version": SCHEMA_VERSION,
             "episodes": self.episodes,
@@ -92,16 +93,16 @@ class Retention:
             "recall_told_later": _value(self.told_later),
             "recall_told_later_ci95": _interval(self.told_later),
             "questions": 0 if self.recall is None else self.recall.answers,
-            "score_mean": None if scores is None else _round(scores.mean()),
-            "score_min": None if scores is None else _round(scores.min()),
-            "score_max": None if scores is None else _round(scores.max()),
-            "score_by_step": None if self.score_by_step is None else [_round(value) for value in self.score_by_step],
+            "score_mean": _round(known.mean()) if len(known) else None,
+            "score_min": _round(known.min()) if len(known) else None,
+            "score_max": _round(known.max()) if len(known) else None,
+            "score_by_step": None if self.score_by_step is None else _known(self.score_by_step),
             "metrics": {name: None if mean is None else _round(mean) for name, mean in self.metrics.items()},
             "ppl": _round(self.ppl),
             "accuracy": _round(self.accuracy),
             "by_dialogue": {
-                "recall": [None if np.isnan(value) else _round(value) for value in self.recall_by_dialogue],
-                "score": None if scores is None else [_round(value) for value in scores],
+                "recall": _known(self.recall_by_dialogue),
+                "score": None if self.score is None else _known(self.score),
             },
             "settings": self.settings.model_dump(mode="json"),
             "seed": self.seed,
@@ -236,6 +237,10 @@ def _row_means(values: np.ndarray) -> np.ndarray:
 
 def _round(value: float) -> float:
     return round(float(value), 4)
+
+
+def _known(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else _round(value) for value in values]
 
 
 def _value(share: Share | None) -> float | None:

@@ -89,7 +89,8 @@ OWN = [
 def test_own_words_and_never_told_facts_are_judged_as_such(model, tokenizer, monkeypatch, later, recall):
     """Both dialogues choose green, whatever the reference takes; without the memory the answer is blue."""
     data = encode_dialogues(OWN, tokenizer, max_query=60, max_answer=12)
-    said = iter([["It is green."] * 2, ["It is pink.", "It is grey."], [f"It is {later}."] * 2, ["I do not know."] * 2])
+    steps = [["It is green."] * 2, ["It is pink.", "It is grey."], [f"It is {later}."] * 2, ["I do not know."] * 2]
+    said = iter(steps * 2)
 
     def answer(model, query_ids, query_mask, memory, sampling, **options):
         rows = [tokenizer.encode_answer(text) for text in (*next(said), *["It is blue."] * 4)]
@@ -110,6 +111,9 @@ def test_own_words_and_never_told_facts_are_judged_as_such(model, tokenizer, mon
     assert values["recall_wiped_by_distance"] == {"0": 1.0, "2": 0.0}
     assert values["questions"] == 4
     assert values["metrics"]["recognised"] == 1.0
+    values = evaluate(model, tokenizer, data, settings.model_copy(update={"reward": None})).to_json()
+    assert values["score_by_step"][0] is None, "the published reward has no reference to compare with"
+    json.dumps(values, allow_nan=False)
 
 
 def test_data_without_facts_has_no_recall_and_all_the_rest(model, tokenizer, plain_dialogues):
