@@ -1,1 +1,1 @@
-"""rxt-mrl: Memory Reinforcement Learning for Reactive Transformers."""
+"""The engine of Memory Reinforcement Learning for Reactive Transformers, with its contracts and its command line."""

@@ -16,6 +16,16 @@ Section = TypeVar("Section", bound=BaseModel)
 _TYPES = ("int", "str")
 """What pydantic puts into the place of a mistake for an alternative of a type: no key of ours."""
 
+RENAMED = {
+    "optimiser": ("optimizer", "0.2"),
+    "lr": ("learning_rate", "0.2"),
+    "normalise": ("normalize", "0.2"),
+    "group": ("answers (of one memory)", "0.2"),
+    "teacher_forcing": ("carry: reference", "0.2"),
+    "every": ("validation.every, of the stage", "0.2"),
+}
+"""Keys of older recipes, with what each is called now and since which version."""
+
 
 class Settings(BaseModel):
     """A section of a recipe. Unknown keys and wrong values are errors, never ignored."""
@@ -55,7 +65,11 @@ def explain(schema: type[BaseModel], error: ValidationError, prefix: str = "") -
     key = prefix + ".".join(str(part) for part in location) if location else prefix.removesuffix(".")
     if first["type"] == "extra_forbidden":
         allowed = sorted(_fields(schema, location[:-1]))
-        text = f"unknown key {key!r}{_suggest(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
+        now, since = RENAMED.get(str(location[-1]), ("", ""))
+        if now in allowed:
+            text = f"unknown key {key!r}: it is called {now!r} since {since}"
+        else:
+            text = f"unknown key {key!r}{_suggest(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
     elif first["type"] == "missing":
         text = f"key {key!r} is missing"
     else:

@@ -185,6 +185,23 @@ def test_what_resume_refuses(cli: Command, tiny: Path, finished: Path, tmp_path:
     assert (finished / "progress.json").read_bytes() == before
 
 
+def test_a_run_of_another_version_is_explained(cli: Command, tiny: Path, finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    path = run / "recipe.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["made_by"]["rxt-mrl"] = "0.1.0"
+    advantage = content["recipe"]["algorithm"]["advantage"]
+    advantage["normalise"] = advantage.pop("normalize")
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    line = cli("evaluate", run).line
+    assert line.startswith(f"{path}: ")
+    assert line.endswith("unknown key 'algorithm.advantage.normalise': it is called 'normalize' since 0.2")
+    line = cli("train", tiny, "--out", run, "--resume").line
+    assert line.startswith(f"--resume: {run} was begun by rxt-mrl 0.1.0, this is ")
+    assert "rxt: " in cli("chat", run, stdin="The cat is red.\n/quit\n").out
+
+
 def test_a_finished_run_can_be_resumed_for_its_report(cli: Command, tiny: Path, finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)

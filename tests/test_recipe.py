@@ -34,6 +34,10 @@ def test_a_resolved_recipe_is_a_recipe(tiny: Path) -> None:
             r"unknown key 'algorithm.objective.clipp' \(did you mean 'clip'\?\); allowed",
         ),
         ("supervised.joint.colour=1", r"unknown key 'supervised.joint.colour'; allowed: accumulate, ar_weight"),
+        ("algorithm.optimiser={}", r"unknown key 'algorithm.optimiser': it is called 'optimizer' since 0.2$"),
+        ("algorithm.critic.lr=1", r"unknown key 'algorithm.critic.lr': it is called 'learning_rate' since 0.2$"),
+        ("algorithm.advantage.normalise=step", r"unknown key .*normalise': it is called 'normalize' since 0.2$"),
+        ("evaluation.lr=1", r"unknown key 'evaluation.lr'.*; allowed: batch_size"),
         ("data.sources.main.pth=x", r"unknown key 'data.sources.main.pth' \(did you mean 'path'\?\); allowed"),
         ("curriculum.0.step=2", r"unknown key 'curriculum.0.step' \(did you mean 'steps'\?\); allowed"),
         (

@@ -50,7 +50,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_our_package_alone(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"rxt_mrl", "rxt_mrl-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"rxt_mrl", "rxt_mrl-0.2.0.dist-info"}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert "rxt_mrl/py.typed" in names
     in_checkout = {

@@ -92,9 +92,8 @@ class TrainerState:
             raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
         if content.get("version") != _VERSION:
             raise UserError(
-                f"{path} has version {content.get('version')!r} and this program goes on from version "
-                f"{_VERSION}; start anew from "
-                f"the last complete stage with model.init_from"
+                f"{path} has version {content.get('version')!r}, this rxt-mrl goes on from version {_VERSION} only: "
+                "resume with the rxt-mrl that wrote it, or train anew (the model beside it loads as ever)"
             )
         for name, value in self.fingerprint.items():
             before = content["fingerprint"].get(name)

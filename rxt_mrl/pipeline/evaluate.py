@@ -59,7 +59,7 @@ def evaluate_target(
     changes += [f"evaluation.steps={steps}"] if steps is not None else []
     changes += [f"evaluation.episodes={episodes}"] if episodes is not None else []
     stored = provenance.stored_recipe(run_path / "recipe.yaml")
-    recipe = validate(Recipe, override(stored, changes), f"recipe of {run_path}")
+    recipe = validate(Recipe, override(stored, changes), str(run_path / "recipe.yaml"))
     model, tokenizer = checkpoints.load(folder)
     sources = Measuring(RunData(recipe, tokenizer)).retention(model, whole=True)
     results = {folder.name: sources}

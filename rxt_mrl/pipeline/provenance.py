@@ -31,11 +31,17 @@ def stored_recipe(path: Path) -> dict[str, Any]:
 
 
 def check_same_recipe(recipe: Recipe, path: Path) -> None:
-    """Refuse to go on with a run under another recipe.
+    """Refuse to go on with a run under another recipe, or with that of another minor version.
 
     Raises:
-        UserError: names the first key that differs.
+        UserError: names the versions, or the first key that differs.
     """
+    made_by = yaml.safe_load(path.read_text(encoding="utf-8"))["made_by"]["rxt-mrl"]
+    if made_by.split(".")[:2] != version("rxt-mrl").split(".")[:2]:
+        raise UserError(
+            f"--resume: {path.parent} was begun by rxt-mrl {made_by}, this is {version('rxt-mrl')}: resume with that "
+            "version, or train anew; chat and evaluate read it"
+        )
     before, now = _flat(stored_recipe(path)), _flat(recipe.model_dump(mode="json"))
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name) and name not in FREE_TO_CHANGE:

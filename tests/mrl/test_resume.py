@@ -77,7 +77,11 @@ def test_a_state_of_another_training_is_refused(make_model, train, run):
     train(make_model())
     with pytest.raises(UserError, match="is of another training: seed was 0 and is now 1"):
         train(make_model(), resume=True, seed=1)
-    (run.checkpoint_dir("mrl") / "trainer.pt").write_bytes(b"not a state")
+    state = run.checkpoint_dir("mrl") / "trainer.pt"
+    torch.save({"version": 1, "optimiser": {}}, state)  # of rxt-mrl 0.1
+    with pytest.raises(UserError, match=r"trainer.pt has version 1, .*: resume with the rxt-mrl that wrote it"):
+        train(make_model(), resume=True)
+    state.write_bytes(b"not a state")
     with pytest.raises(UserError, match="cannot be read"):
         train(make_model(), resume=True)
 
