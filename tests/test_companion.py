@@ -40,7 +40,7 @@ def test_it_trains_by_name(command, tmp_path: Path) -> None:
     command("train", "companion-tiny", "--out", tmp_path / "run")
     rollouts = (tmp_path / "run" / "rollouts" / "mrl-1.jsonl").read_text().splitlines()
     lines = [json.loads(line) for line in rollouts]
-    assert len(lines) == 2 * 4 * 2
+    assert sum(line["times"] for line in lines) == 2 * 4 * 2 * 4  # updates, episodes, steps, answers
     assert {(line["step"], line["mode"]) for line in lines} == {(1, "standard"), (2, "topic_switch")}
     assert {round(1 / line["reward"], 3) for line in lines} <= {1, 2, 3, 4}  # at most 6 tokens, 2 of them free
     assert all(set(line["terms"]) == {"brevity"} for line in lines)
