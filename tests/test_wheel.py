@@ -25,7 +25,7 @@ names = [module.name for module in pkgutil.walk_packages(rxt_mrl.__path__, "rxt_
 for name in names:
     assert pathlib.Path(importlib.import_module(name).__file__).is_relative_to(home), name
 from rxt_mrl import plugins
-from rxt_mrl.recipe import load_recipe
+from rxt_mrl.pipeline.recipe import load_recipe
 for recipe in plugins.names("curriculum"):
     assert plugins.recipe_file(recipe).is_relative_to(home)
     load_recipe(recipe)
