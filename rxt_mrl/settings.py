@@ -17,14 +17,14 @@ _TYPES = ("int", "str")
 """What pydantic puts into the place of a mistake for an alternative of a type: no key of ours."""
 
 RENAMED = {
-    "optimiser": ("optimizer", "0.2"),
-    "lr": ("learning_rate", "0.2"),
-    "normalise": ("normalize", "0.2"),
-    "group": ("answers (of one memory)", "0.2"),
-    "teacher_forcing": ("carry: reference", "0.2"),
-    "every": ("validation.every, of the stage", "0.2"),
+    "optimiser": ("optimizer", "called 'optimizer'"),
+    "lr": ("learning_rate", "called 'learning_rate'"),
+    "normalise": ("normalize", "called 'normalize'"),
+    "group": ("answers", "replaced by 'answers' (from one memory)"),
+    "teacher_forcing": ("carry", "replaced by 'carry: reference'"),
+    "every": ("patience", "replaced by 'validation.every' of the stage"),
 }
-"""Keys of older recipes, with what each is called now and since which version."""
+"""Keys of recipes of 0.1: a key that stands at the same place now, and what became of the old one in 0.2."""
 
 
 class Settings(BaseModel):
@@ -65,9 +65,9 @@ def explain(schema: type[BaseModel], error: ValidationError, prefix: str = "") -
     key = prefix + ".".join(str(part) for part in location) if location else prefix.removesuffix(".")
     if first["type"] == "extra_forbidden":
         allowed = sorted(_fields(schema, location[:-1]))
-        now, since = RENAMED.get(str(location[-1]), ("", ""))
-        if now in allowed:
-            text = f"unknown key {key!r}: it is called {now!r} since {since}"
+        beside, became = RENAMED.get(str(location[-1]), ("", ""))
+        if beside in allowed:
+            text = f"unknown key {key!r}: it is {became} since 0.2"
         else:
             text = f"unknown key {key!r}{_suggest(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
     elif first["type"] == "missing":

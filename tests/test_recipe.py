@@ -37,6 +37,12 @@ def test_a_resolved_recipe_is_a_recipe(tiny: Path) -> None:
         ("algorithm.optimiser={}", r"unknown key 'algorithm.optimiser': it is called 'optimizer' since 0.2$"),
         ("algorithm.critic.lr=1", r"unknown key 'algorithm.critic.lr': it is called 'learning_rate' since 0.2$"),
         ("algorithm.advantage.normalise=step", r"unknown key .*normalise': it is called 'normalize' since 0.2$"),
+        (
+            "rollout.group=1",
+            r"unknown key 'rollout.group': it is replaced by 'answers' .from one memory. since 0.2$",
+        ),
+        ("curriculum.0.teacher_forcing=true", r"it is replaced by 'carry: reference' since 0.2$"),
+        ("curriculum.0.promotion={every: 2}", r"promotion.every': it is replaced by 'validation.every' of the stage"),
         ("evaluation.lr=1", r"unknown key 'evaluation.lr'.*; allowed: batch_size"),
         ("data.sources.main.pth=x", r"unknown key 'data.sources.main.pth' \(did you mean 'path'\?\); allowed"),
         ("curriculum.0.step=2", r"unknown key 'curriculum.0.step' \(did you mean 'steps'\?\); allowed"),
