@@ -91,7 +91,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         self.num_envs = _at_least_one("num_envs", num_envs)
         self.steps = _at_least_one("steps", dialogues.steps if steps is None else steps)
         self.strategy: Strategy = dialogues.strategy if strategy is None else strategy
-        self.forced = np.full(self.num_envs, teacher_forcing)
+        self.teacher_forcing, self.forced = teacher_forcing, np.full(self.num_envs, teacher_forcing)
         self.max_new_tokens = _at_least_one(
             "max_new_tokens", dialogues.answer.ids.shape[-1] if max_new_tokens is None else max_new_tokens
         )
@@ -161,7 +161,8 @@ class MemoryRetentionVectorEnv(VectorEnv):
             seed: starts the random order of the dialogues anew; without it the order goes on.
             options: ``episodes``: indices of the dialogues to play, one per (reset) row; ``reset_mask``: bool
                 ``(num_envs,)``, the rows to reset - the others stay where they are; ``teacher_forced``: bool
-                ``(num_envs,)``, the rows that write references to memory from now on.
+                ``(num_envs,)``, which of the rows that are reset write references to memory (none given: as
+                ``teacher_forcing`` says).
 
         Raises:
             UserError: for unknown options, and for indices outside of the data set.
@@ -272,11 +273,6 @@ class MemoryRetentionVectorEnv(VectorEnv):
             raise UserError(
                 f"unknown reset option {sorted(unknown)[0]!r}; allowed: episodes, reset_mask, teacher_forced"
             )
-        if "teacher_forced" in options:
-            forced = np.asarray(options["teacher_forced"])
-            if forced.dtype != np.bool_ or forced.shape != (self.num_envs,):
-                raise UserError(f"teacher_forced is bool ({self.num_envs},), got {forced!r}")
-            self.forced = forced
         rows = np.arange(self.num_envs)
         if "reset_mask" in options:
             chosen = np.asarray(options["reset_mask"])
@@ -285,6 +281,10 @@ class MemoryRetentionVectorEnv(VectorEnv):
             if self._batch is None and not chosen.all():
                 raise UserError("the first reset is of all rows; reset_mask leaves some out")
             rows = rows[chosen]
+        forced = np.asarray(options.get("teacher_forced", np.full(self.num_envs, self.teacher_forcing)))
+        if forced.dtype != np.bool_ or forced.shape != (self.num_envs,):
+            raise UserError(f"teacher_forced is bool ({self.num_envs},), got {forced!r}")
+        self.forced[rows] = forced[rows]
         episodes = np.asarray(options["episodes"] if "episodes" in options else self.pick(len(rows)))
         if episodes.shape != rows.shape or not np.issubdtype(episodes.dtype, np.integer):
             raise UserError(f"episodes is one index for each of {len(rows)} rows, got {episodes!r}")

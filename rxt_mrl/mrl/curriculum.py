@@ -36,7 +36,7 @@ class Counters:
         seconds: time used in the stage.
         best: best validation reward of the stage so far.
         stale: evaluations since then.
-        judged: the update after which the promotion rule was last looked at.
+        judged: the updates after which the stage was last validated; -1: not yet.
         journal: bytes of the stage's rollout file.
         done: updates of the stages before.
     """
@@ -47,7 +47,7 @@ class Counters:
     seconds: float = 0.0
     best: float | None = None
     stale: int = 0
-    judged: int = 0
+    judged: int = -1
     journal: int = 0
     done: tuple[int, ...] = ()
 

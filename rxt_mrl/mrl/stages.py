@@ -35,10 +35,6 @@ class Validation(Settings):
     ends; and it ends with the weights that were best."""
 
 
-Component = Literal["embedding", "encoder", "memory_attention", "decoder", "memory_cross_attention"]
-"""A part of the model that learns at a rate of its own (disjoint: ``decoder`` is without its reading of the memory)."""
-
-
 CarriedAnswer = Literal["sampled", "greedy", "best", "reference"]
 """What goes on to memory: the first sampled answer, the greedy one, the best rewarded one, or the reference."""
 
@@ -103,6 +99,10 @@ class Stage(Settings):
     def _possible(self) -> Stage:
         if not self.lengths or min(self.lengths) < 1:
             raise ValueError(f"steps = {self.steps!r}: allowed: a number of at least 1, or several")
+        if len(set(self.lengths)) < len(self.lengths):
+            raise ValueError(
+                f"steps = {self.steps!r}: a number stands there twice; data gives shares, steps take turns"
+            )
         if isinstance(self.data, Mapping) and not self.data:
             raise ValueError("data is empty: name a source, or several with their shares")
         return self

@@ -249,8 +249,9 @@ class Trainer:
             bars.update(task, completed=counters.update, note=note(metrics))
         # 5. End with the best weights, where the stage keeps them.
         if stage.looks is not None and stage.looks.keep == "best":
-            pool.sync()
-            self._look(pool, stage, sizes)
+            if counters.judged != counters.update:
+                pool.sync()
+                self._look(pool, stage, sizes)
             assert self.state.best is not None
             self.model.load_state_dict(self.state.best.weights)
 

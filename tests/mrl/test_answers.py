@@ -76,6 +76,13 @@ def test_what_goes_on_to_memory(worker, model):
     assert torch.equal(greedy.written_ids, again.written_ids)
 
 
+def test_an_environment_forgets_what_the_shard_before_carried(worker):
+    player = worker(answers=4)
+    expected = player.play(shard_of("sampled"))
+    player.play(shard_of("reference"))
+    assert torch.equal(player.play(shard_of("sampled")).written_ids, expected.written_ids)
+
+
 class Mute:
     """An environment without ``score``."""
 

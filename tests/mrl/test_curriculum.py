@@ -129,3 +129,9 @@ def test_promotion_rules():
     counters.update, counters.total = 7, 7
     counters.next_stage()
     assert counters == Counters(stage=1, total=7, done=(7,))
+
+
+@pytest.mark.parametrize("steps", [0, [], [4, 0], [4, 4]])
+def test_lengths_that_cannot_be_played_are_refused(steps):
+    with pytest.raises(ValueError, match="steps = "):
+        Stage(steps=steps, updates=1)

@@ -37,11 +37,11 @@ def test_workers_give_what_this_process_gives_and_are_replaced_when_they_die(mak
     model = make_model()
     shards = fixed_plan(10, shard=3, seed=4)
     local = LocalPool(model)
-    local.configure([setup_of()])
+    local.configure([setup_of(answers=4)])
     expected = local.rollout(shards)
     pool = make_pool(model, RolloutSettings(workers=2, timeout=240))
     try:
-        pool.configure([setup_of()])
+        pool.configure([setup_of(answers=4)])
         pool.sync()
         assert_same(pool.rollout(shards), expected)
 

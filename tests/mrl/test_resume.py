@@ -41,8 +41,12 @@ def interrupt_at(run, number):
     run.metrics = press
 
 
+@pytest.mark.parametrize("answers", [1, 8])
 @pytest.mark.parametrize("at", [1, 4])
-def test_interrupted_and_resumed_equals_uninterrupted(make_model, train, new_run, curriculum, at):
+def test_interrupted_and_resumed_equals_uninterrupted(make_model, train, new_run, curriculum, at, answers):
+    if answers > 1:
+        algorithm = {**curriculum["algorithm"], "advantage": {"kind": "rloo"}}
+        curriculum = {**curriculum, "algorithm": algorithm, "rollout": {"answers": answers}}
     whole, whole_run = make_model(), new_run("whole")
     train(whole, run=whole_run, **curriculum)
     broken_run = new_run("broken")
