@@ -6,6 +6,7 @@ Departure from the published libraries: the memory is an argument and a result, 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from .config import RxTConfig
 from .gates import ResidualGate
 from .hub import HubModel
 from .rope import Rope
-from .scan import Carry, carried
+from .scan import Flow, scanned
 from .stacked import LayerAttention, LayerRMSNorm, make_memory_norm
 
 
@@ -96,14 +97,14 @@ class MemoryAttention(nn.Module, HubModel):
         width = longest(mask)
         return self.write(memory, self.project(encoded[:, :, :width], full_or_none(mask[:, :width])))
 
-    def scan(self, memory: Tensor, encoded: Tensor, mask: Tensor, carry: Carry | None = None) -> list[Tensor]:
+    def scan(self, memory: Tensor, encoded: Tensor, mask: Tensor, flow: Flow | None = None) -> list[Tensor]:
         """Memories after 0, 1, ..., N interactions; the graph of gradients runs through all of them.
 
         Args:
             memory: ``(L, B, S, D)``.
             encoded: ``(L, N * B, T, D)``, interaction by interaction.
             mask: bool ``(N * B, T)``.
-            carry: bounds the gradient between the writes; None: it is whole.
+            flow: bounds the gradient through the writes; None: it is whole.
         """
         batch = memory.shape[1]
         steps = mask.shape[0] // batch
@@ -115,11 +116,11 @@ class MemoryAttention(nn.Module, HubModel):
             return split.reshape(steps, layers * batch, *x.shape[1:]).unbind(0)
 
         masks = (None,) * steps if every.mask is None else by_step(every.mask)
-        memories = [memory]
-        for k, v, keys in zip(by_step(every.k), by_step(every.v), masks, strict=True):
-            before = carried(memories, carry)
-            memories.append(self.write(before, Encoded(k, v, keys)))
-        return memories
+        pieces = (Encoded(k, v, keys) for k, v, keys in zip(by_step(every.k), by_step(every.v), masks, strict=True))
+        return scanned(memory, (partial(self._write, piece) for piece in pieces), flow)
+
+    def _write(self, encoded: Encoded, memory: Tensor) -> Tensor:
+        return self.write(memory, encoded)
 
     def _among_slots(self, memory: Tensor) -> Tensor:
         """What the slots learn from each other before they read the interaction."""

@@ -7,6 +7,7 @@ of memory writes (:meth:`RxT.scan`), so that a write is credited for every later
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from .encoder import Encoder
 from .hub import HubModel
 from .initial_memory import InitialMemory
 from .memory_attention import MemoryAttention
-from .scan import Carry, carried
+from .scan import Flow, scanned
 
 _PIECE = 1024
 """Slots or tokens of so many rows are written at once on a CPU: then what a layer makes stays in the cache."""
@@ -96,7 +97,7 @@ class RxT(nn.Module, HubModel):
             after[:, piece] = self.update(before, self._encode(words, valid, before), valid)
         return after
 
-    def scan(self, memory: Tensor, ids: Tensor, mask: Tensor, carry: Carry | None = None) -> Tensor:
+    def scan(self, memory: Tensor, ids: Tensor, mask: Tensor, flow: Flow | None = None) -> Tensor:
         """Write N interactions one after the other: one encoder call over all, then N small updates.
 
         An encoder that reads the memory has to run interaction by interaction.
@@ -105,7 +106,7 @@ class RxT(nn.Module, HubModel):
             memory: ``(L, B, S, D)``.
             ids: long ``(B, N, T)``.
             mask: bool ``(B, N, T)``, right padding.
-            carry: bounds the gradient between the writes (:mod:`.scan`); None: it runs through all of them.
+            flow: bounds the gradient through the writes (:mod:`.scan`); None: it is whole.
 
         Returns:
             memories ``(N + 1, L, B, S, D)``: ``[0]`` is the given one, ``[n]`` that after n interactions.
@@ -114,15 +115,11 @@ class RxT(nn.Module, HubModel):
         check_memory(memory, self.config, ids.shape[0], self.embedding.weight.dtype)
         ids, mask = trim(ids.transpose(0, 1), mask.transpose(0, 1))  # (N, B, T)
         if self.encoder.reads_memory:
-            memories = [memory]
-            for turn, valid in zip(ids, mask, strict=True):
-                turn, valid = trim(turn, valid)
-                before = carried(memories, carry)
-                memories.append(self.update(before, self._encode(turn, valid, before), valid))
-            return torch.stack(memories)
+            turns = (trim(turn, valid) for turn, valid in zip(ids, mask, strict=True))
+            return torch.stack(scanned(memory, (partial(self._write, *turn) for turn in turns), flow))
         flat_ids, flat_mask = ids.flatten(0, 1), mask.flatten(0, 1)
         encoded = self._encode(flat_ids, flat_mask, memory)
-        return torch.stack(self.memory_attention.scan(memory, encoded, flat_mask, carry))
+        return torch.stack(self.memory_attention.scan(memory, encoded, flat_mask, flow))
 
     def decode(self, ids: Tensor, memory: Tensor, mask: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
         """Logits ``(B, T, V)``, causal; see :meth:`Decoder.forward`."""
@@ -143,6 +140,9 @@ class RxT(nn.Module, HubModel):
         if component not in COMPONENTS:
             raise UserError(f"component: {component!r}; allowed: {', '.join(COMPONENTS)}")
         return by_component(self)[component]
+
+    def _write(self, ids: Tensor, mask: Tensor, memory: Tensor) -> Tensor:
+        return self.update(memory, self._encode(ids, mask, memory), mask)
 
     def _encode(self, ids: Tensor, mask: Tensor, memory: Tensor) -> Tensor:
         return self.encoder.encode(ids, mask, memory if self.encoder.reads_memory else None)

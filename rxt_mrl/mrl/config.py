@@ -115,6 +115,8 @@ class AlgorithmSettings(Settings):
     """Optimizer steps per pass; a minibatch holds whole episodes."""
     truncate_scan: int | None = Field(default=None, ge=1)
     """Cut the gradient through the memory every so many writes; None: it flows through all of them."""
+    bound_scan: bool = False
+    """Keep the gradient from growing from write to write, without a cut (:class:`rxt_mrl.model.scan.Bounded`)."""
     freeze_memory: bool = False
     """Control: the writing of memory (embedding, encoder, memory attention) stays as it is, only reading learns."""
     checkpoint_every: int = Field(default=20, ge=1)
@@ -187,6 +189,10 @@ def check(algorithm: AlgorithmSettings, rollout: RolloutSettings) -> None:
         raise UserError(
             f"rollout.answers = {rollout.answers}: algorithm.objective.kind = 'impo' compares the answers of "
             "consecutive steps; allowed: 1"
+        )
+    if algorithm.bound_scan and algorithm.truncate_scan is not None:
+        raise UserError(
+            f"algorithm.truncate_scan = {algorithm.truncate_scan}: algorithm.bound_scan is true; give one of them"
         )
     if algorithm.minibatches > rollout.episodes:
         raise UserError(

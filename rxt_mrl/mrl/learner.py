@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from rxt_mrl import seeding
 from rxt_mrl.model import RxT, eval_mode
 from rxt_mrl.model.sampling import SamplingConfig
+from rxt_mrl.model.scan import flow
 from rxt_mrl.runs.guards import check_finite, check_gradients
 
 from . import objectives
@@ -147,6 +148,7 @@ class Learner:
         trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         # Where a penalty looks at every answer, none is left out.
         drop = how.kind == "ppo" and not how.entropy and reference is None
+        through = flow(settings.truncate_scan, settings.bound_scan)
         collected: list[dict[str, float]] = []
         first_ratio = moved = 0.0
         stopped = False
@@ -156,7 +158,7 @@ class Learner:
                 part, answers = _to_learn_from(batch, advantages, rows, drop)
                 if not len(answers):
                     continue
-                seen = replay(self.model, part, answers, self.sampling, settings.truncate_scan)
+                seen = replay(self.model, part, answers, self.sampling, through)
                 if not collected:
                     first_ratio = (seen.log_probs - answers.log_probs).abs().max().item()
                 moved = objectives.k3(answers.log_probs, seen.log_probs.detach(), answers.mask).item()

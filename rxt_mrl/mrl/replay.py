@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from rxt_mrl.dialogues.template import join
 from rxt_mrl.model import RxT
 from rxt_mrl.model.sampling import SamplingConfig, filtered_log_probs
-from rxt_mrl.model.scan import memory_rows, truncated
+from rxt_mrl.model.scan import Flow, memory_rows
 from rxt_mrl.texts import Tokens
 
 from .answers import Answers
@@ -42,19 +42,19 @@ class Replay:
     router_loss: Tensor | None
 
 
-def write_all(model: RxT, batch: Trajectories, truncate: int | None = None) -> Tensor:
+def write_all(model: RxT, batch: Trajectories, flow: Flow | None = None) -> Tensor:
     """Memories ``(N + 1, layers, E, slots, dim)`` of the episodes; entry ``n + 1`` is what answer ``n`` reads.
 
     Args:
         model: the model.
         batch: the episodes, on the model's device.
-        truncate: cut the gradient every so many writes; None: never.
+        flow: bounds the gradient through the writes (:mod:`rxt_mrl.model.scan`); None: it is whole.
     """
     ids, mask = batch.written_ids, batch.written_mask
     if batch.warmup:
         ids, mask = torch.cat([ids[:, :1], ids], 1), torch.cat([mask[:, :1], mask], 1)
     memory = model.initial_memory(len(batch), seeds=batch.seeds) if batch.start is None else batch.start
-    memories = model.scan(memory, ids, mask, truncated(truncate))
+    memories = model.scan(memory, ids, mask, flow)
     return memories[1:] if batch.warmup else memories
 
 
@@ -80,7 +80,7 @@ def score(
 
 
 def replay(
-    model: RxT, batch: Trajectories, answers: Answers, sampling: SamplingConfig, truncate: int | None = None
+    model: RxT, batch: Trajectories, answers: Answers, sampling: SamplingConfig, flow: Flow | None = None
 ) -> Replay:
     """Score answers of the episodes under the current model, with gradient through every write.
 
@@ -89,9 +89,9 @@ def replay(
         batch: the episodes, on the model's device.
         answers: which of their answers.
         sampling: the settings under which the answers were drawn.
-        truncate: see :func:`write_all`.
+        flow: see :func:`write_all`.
     """
-    memories = write_all(model, batch, truncate)
+    memories = write_all(model, batch, flow)
     rows = answers.episode * batch.steps + answers.step
     logits, router = score(model, batch, memories, rows, answers.ids, answers.mask)
     tokens = answers.ids[answers.mask]

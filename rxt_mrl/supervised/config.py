@@ -165,6 +165,8 @@ class MemoryAwareSettings(StageSettings):
         first_interaction: also train on the answer of the first interaction, read from the initial memory.
         truncate: cut the gradient after this many memory updates; None: it runs through the whole scan;
             1 is the published scheme, in which a write learns from the next answer alone.
+        bounded: keep the gradient from growing from write to write, without a cut
+            (:class:`rxt_mrl.model.scan.Bounded`).
         unfreeze: which components are trained from which update on; empty: all from the start. Components that are
             never named stay frozen.
         query_weight: weight of the loss over query tokens (a language model of the questions); 0: answers only.
@@ -175,12 +177,15 @@ class MemoryAwareSettings(StageSettings):
     min_steps: int | None = Field(default=None, ge=1)
     first_interaction: bool = False
     truncate: int | None = Field(default=None, ge=1)
+    bounded: bool = False
     unfreeze: tuple[Unfreeze, ...] = ()
     query_weight: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         most = self.max_steps
+        if self.bounded and self.truncate is not None:
+            raise ValueError("give truncate or bounded, and not both")
         if self.min_steps is not None and self.min_steps > min([self.steps, *(p.steps for p in self.steps_from)]):
             raise ValueError(f"min_steps is {self.min_steps}, must not exceed the fewest steps of the stage")
         if any(p.steps > self.steps for p in self.steps_from):

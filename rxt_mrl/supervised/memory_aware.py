@@ -14,7 +14,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..model import RxT
-from ..model.scan import memory_rows, truncated
+from ..model.scan import flow, memory_rows
 from ..texts import trim
 from .config import MemoryAwareSettings
 from .losses import IGNORED, next_token_labels, token_loss
@@ -39,7 +39,7 @@ class MemoryAwareModel(StageModel):
         rows = ids.shape[0]
         memory = self.rxt.initial_memory(rows, seeds=row_seeds.tolist())
         written, written_mask = trim(ids[:, :-1], mask[:, :-1])
-        memories = self.rxt.scan(memory, written, written_mask, truncated(settings.truncate))
+        memories = self.rxt.scan(memory, written, written_mask, flow(settings.truncate, settings.bounded))
         start = 0 if settings.first_interaction else 1
         asked, asked_mask = trim(ids[:, start:], mask[:, start:])
         counted = answer_mask[:, start:, : asked.shape[-1]]

@@ -7,7 +7,7 @@ from rxt_mrl.envs.repeat_previous import symbol_tokenizer
 from rxt_mrl.contracts import Policy
 from rxt_mrl.errors import UserError
 from rxt_mrl.model.sampling import SamplingConfig
-from rxt_mrl.model.scan import memory_rows
+from rxt_mrl.model.scan import flow, memory_rows
 from rxt_mrl.mrl.answers import answers_of
 from rxt_mrl.mrl.config import EnvSpec
 from rxt_mrl.mrl.curriculum import fixed_plan
@@ -21,10 +21,10 @@ SAMPLING = SamplingConfig(max_new_tokens=3)
 FILTERED = SamplingConfig(max_new_tokens=3, temperature=0.7, top_k=4, top_p=0.8)
 
 
-def replayed(model, batch, sampling, truncate=None):
+def replayed(model, batch, sampling, truncate=None, bounded=False):
     """Log-probabilities of all answers as the model sees them now, ``(episodes, steps, tokens)``."""
     answers = answers_of(batch, torch.ones_like(batch.rewards), drop=False)
-    return replay(model, batch, answers, sampling, truncate).log_probs.view_as(batch.log_probs)
+    return replay(model, batch, answers, sampling, flow(truncate, bounded)).log_probs.view_as(batch.log_probs)
 
 
 def same(one, other):
@@ -109,6 +109,7 @@ def test_truncation_changes_the_gradient_and_not_the_values(model, play):
     for truncate in (1, 2, 3):
         cut = replayed(model, batch, SAMPLING, truncate)
         torch.testing.assert_close(cut, whole, atol=1e-5, rtol=0)
+    assert torch.equal(replayed(model, batch, SAMPLING, bounded=True), whole)
 
 
 def test_memories_are_read_in_row_order(model, play):

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rxt_mrl.model.scan import Truncated, truncated
+from rxt_mrl.model.scan import Truncated, flow
 from rxt_mrl.supervised.batches import BatchData, BatchPlan
 from rxt_mrl.supervised.config import MemoryAwareSettings
 from rxt_mrl.supervised.memory_aware import MemoryAwareModel
@@ -42,7 +42,7 @@ def test_the_last_answer_teaches_the_first_write(model, batch):
     ids, mask = batch["ids"][:, :-1], batch["mask"][:, :-1]
     for truncate, reached in ((None, True), (1, False)):
         memory = model.initial_memory(3).detach().requires_grad_()
-        last = model.scan(memory, ids, mask, truncated(truncate))[-1]
+        last = model.scan(memory, ids, mask, flow(truncate, False))[-1]
         (gradient,) = torch.autograd.grad(last.sum(), memory, allow_unused=True)
         assert (gradient is not None and bool(gradient.abs().sum() > 0)) is reached
     full = model.scan(memory, ids, mask)
