@@ -16,6 +16,15 @@ def test_the_first_bad_tensor_is_named():
         check_finite({"good": good, "values": bad, "later": bad})
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler, also where whoever started the tests ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_waits_for_the_end_and_a_second_one_does_not():
     done = []
 
