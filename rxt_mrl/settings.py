@@ -61,7 +61,13 @@ def explain(schema: type[BaseModel], error: ValidationError, prefix: str = "") -
     mistakes = error.errors()
     # A misspelt key first: it explains why the right one is missing.
     first = min(mistakes, key=lambda mistake: mistake["type"] not in ("extra_forbidden", "invalid_key"))
-    location = tuple(part for part in first["loc"] if isinstance(part, int) or not ("[" in part or part in _TYPES))
+    where, last = first["loc"], len(first["loc"]) - 1
+    named = last if first["type"] in ("extra_forbidden", "missing") else None  # a key for sure, whatever it looks like
+    location = tuple(
+        part
+        for place, part in enumerate(where)
+        if isinstance(part, int) or place == named or not ("[" in part or part in _TYPES)
+    )
     key = prefix + ".".join(str(part) for part in location) if location else prefix.removesuffix(".")
     if first["type"] == "extra_forbidden":
         allowed = sorted(_fields(schema, location[:-1]))

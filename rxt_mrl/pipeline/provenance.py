@@ -8,8 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from .. import yaml12
 from ..errors import UserError
 from .recipe import Recipe
 
@@ -22,12 +21,12 @@ FREE_TO_CHANGE = frozenset({"threads", "device", "rollout.workers", "rollout.tim
 def write_recipe(recipe: Recipe, path: Path) -> None:
     """Write the resolved recipe, with versions and git state."""
     content = {"recipe": recipe.model_dump(mode="json"), "made_by": {**versions(), "git": git_state()}}
-    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    path.write_text(yaml12.text_of(content), encoding="utf-8")
 
 
 def stored_recipe(path: Path) -> dict[str, Any]:
     """The recipe of a run directory, as plain values."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"]
+    return yaml12.read(path)["recipe"]
 
 
 def check_same_recipe(recipe: Recipe, path: Path) -> None:
@@ -36,7 +35,7 @@ def check_same_recipe(recipe: Recipe, path: Path) -> None:
     Raises:
         UserError: names the versions, or the first key that differs.
     """
-    made_by = yaml.safe_load(path.read_text(encoding="utf-8"))["made_by"]["rxt-mrl"]
+    made_by = yaml12.read(path)["made_by"]["rxt-mrl"]
     if made_by.split(".")[:2] != version("rxt-mrl").split(".")[:2]:
         raise UserError(
             f"--resume: {path.parent} was begun by rxt-mrl {made_by}, this is {version('rxt-mrl')}: resume with that "

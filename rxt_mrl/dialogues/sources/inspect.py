@@ -10,11 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from ...contracts import NEVER_TOLD, Ask, Dialogue
 from ...errors import UserError
 from ...settings import validate
+from ...yaml12 import read
 from ..schema import to_dataset
 from ..statistics import DataReport, Limits, describe
 from .files import SUFFIXES, lines_of
@@ -149,7 +148,7 @@ def settings_of(source: str | Path, **changes: Any) -> DataSettings:
     if kind in BUILT_IN:
         content: dict[str, Any] = {"source": text}
     elif path.suffix in (".yaml", ".yml") and path.is_file():
-        content = _yaml(path)
+        content = read(path, "a source is a mapping with the key source")
     elif path.exists():
         content = {"source": kind_of_path(path), "path": str(path)}
     elif ":" not in text and (len(path.parts) > 1 or path.suffix):
@@ -158,16 +157,6 @@ def settings_of(source: str | Path, **changes: Any) -> DataSettings:
         content = {"source": text}
     content = {**{key: value for key, value in changes.items() if value is not None}, **content}
     return validate(DataSettings, content, "data")
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"data: cannot read '{path}' ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
-        raise UserError(f"data: '{path}' holds no settings of a source (a mapping with 'source' is needed)")
-    return content
 
 
 def kind_of_path(path: Path) -> str:
