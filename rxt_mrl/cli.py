@@ -144,6 +144,22 @@ def data(
     inspect_source(source, split=split, show=show, write=write, steps=steps, on_bad_row=on_bad_row, console=console)
 
 
+@app.command("annotations")
+def check_annotations_(
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Annotated dialogues; none: all storyworld levels.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Follow-ups per dialogue.")] = 8,
+    episodes: Annotated[int, typer.Option(min=1, help="Dialogues of each source at most.")] = 400,
+    split: Annotated[str, typer.Option(help="train, validation or supervised.")] = "train",
+    seed: Annotated[int, typer.Option(help="Seed of generated dialogues.")] = 0,
+) -> None:
+    """Print how well `annotate: carried_words` finds the facts of annotated dialogues: precision and recall."""
+    from .dialogues.sources.annotations import check_annotations
+
+    check_annotations(sources or (), split=split, steps=steps, episodes=episodes, seed=seed, console=console)
+
+
 @app.command()
 def convert(
     source: Annotated[str, typer.Argument(help="Folder or Hub id of a published RxNN 0.2 / RxLM 0.3 checkpoint.")],

@@ -20,6 +20,7 @@ from ...contracts import Dialogue
 from ...errors import UserError
 from ...plugins import build, find, location
 from .. import tinystories
+from ..carried_words import carried_words
 from ..storyworld import dialogues as storyworld_dialogues
 from ..storyworld import pairs as storyworld_pairs
 from ..storyworld import plain_stories as storyworld_texts
@@ -86,6 +87,8 @@ def load_dialogues(
 
     def parse(value: Any) -> list[Dialogue]:
         dialogue = long_enough(dialogue_from_row(value, settings.columns), steps)
+        if settings.annotate == "carried_words":
+            dialogue = carried_words(dialogue)
         return [dialogue if settings.references or split == "validation" else without_references(dialogue)]
 
     return LoadedDialogues(collect(records, parse, report, on_bad_row=settings.on_bad_row, limit=limit), report)

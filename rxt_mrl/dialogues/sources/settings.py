@@ -61,6 +61,9 @@ class DataSettings(Settings):
     references: bool = True
     """False: the follow-ups of training dialogues come without reference answers, so that only rewards can teach
     (``asks`` stay). The validation split keeps them, to be measured by."""
+    annotate: Literal["carried_words"] | None = None
+    """``carried_words``: facts of English dialogues are found by a rule (:mod:`..carried_words`), in place of those
+    that the data says. For data without annotations."""
     on_bad_row: OnBadRow = "stop"
     """At a row that cannot be used: ``stop``, or ``skip`` and count it."""
     steps: int | None = Field(default=None, ge=1)
