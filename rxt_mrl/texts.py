@@ -38,6 +38,17 @@ class Tokens(NamedTuple):
         return Tokens(self.ids.to(device), self.mask.to(device))
 
 
+def half_character(text: str) -> str | None:
+    """What is wrong with a text that holds a lone surrogate, as JSON's ``"\\ud83d"`` or a byte that is not UTF-8 gives
+    one; None for all others. No file, terminal or tokenizer takes such a text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        code = ord(text[error.start])
+        return f"half a character (\\u{code:04x} at position {error.start + 1})"
+    return None
+
+
 def longest(mask: torch.Tensor) -> int:
     """Tokens of the longest row of a right-padded mask ``(..., tokens)``; at least 1."""
     lengths = mask.sum(-1)

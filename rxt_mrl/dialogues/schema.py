@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts import NEVER_TOLD, OWN_WORDS, Ask, Dialogue, Interaction
 from ..errors import UserError
+from ..texts import half_character
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features
@@ -52,7 +53,7 @@ def from_row(row: Mapping[str, Any], *, where: str = "row") -> Dialogue:
         where: names the row in errors, for example ``"train.parquet row 12"``.
 
     Raises:
-        UserError: a missing column, a wrong type, an empty text, or a fact told after it is asked.
+        UserError: a missing column, a wrong type, an empty text or half a character, or a fact told after it is asked.
     """
     first = _texts(row, where)
     items = row.get("interactions")
@@ -83,6 +84,8 @@ def _texts(item: Mapping[str, Any], where: str) -> tuple[str, str]:
             raise UserError(f"{where}: {name} is {found}, text is needed")
         if not value.strip():
             raise UserError(f"{where}: {name} is empty")
+        if problem := half_character(value):
+            raise UserError(f"{where}: {name} holds {problem}")
     return item["query"], item["answer"]
 
 
@@ -113,6 +116,9 @@ def _ask(item: object, index: int, where: str) -> Ask:
         isinstance(wrong, str) or not isinstance(wrong, Sequence) or not all(isinstance(text, str) for text in wrong)
     ):
         raise UserError(f"{where}: wrong {wrong!r} is not a list of texts")
+    for text in (value, slot, *(wrong or ())):
+        if problem := half_character(text):
+            raise UserError(f"{where}: an ask holds {problem}")
     return Ask(value, told_at, tuple(wrong or ()), slot)
 
 

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ..contracts import TokenText
 from ..errors import UserError
+from ..texts import half_character
 
 SPECIALS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]", "[Q]", "[A]")
 """The specials in the order of their ids, 0 to 6."""
@@ -75,7 +76,7 @@ class DialogueTokenizer:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        tokenizer.train_from_iterator(texts, trainer)
+        tokenizer.train_from_iterator(map(_whole, texts), trainer)
         return cls(tokenizer)
 
     def save(self, directory: str | Path) -> Path:
@@ -109,12 +110,16 @@ class DialogueTokenizer:
     # --- text to ids ---------------------------------------------------------------------------------------------
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of a text, without any special."""
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+        """Ids of a text, without any special.
+
+        Raises:
+            UserError: for a text with half a character in it (a lone surrogate).
+        """
+        return self.tokenizer.encode(_whole(text), add_special_tokens=False).ids
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """:meth:`encode_text` for many texts at once; much faster than one by one, and each text is encoded once."""
-        unique = list(dict.fromkeys(texts))
+        unique = list(map(_whole, dict.fromkeys(texts)))
         encoded = self.tokenizer.encode_batch_fast(unique, add_special_tokens=False)
         ids = {text: item.ids for text, item in zip(unique, encoded, strict=True)}
         return [ids[text] for text in texts]
@@ -142,3 +147,16 @@ class DialogueTokenizer:
     def token_text(self, ids: torch.Tensor, mask: torch.Tensor) -> TokenText:
         """A batch of texts as rewards see it: ids and mask ``(rows, tokens)``, strings when asked for."""
         return TokenText(ids, mask, self.special_ids, self.decode)
+
+
+def _whole(text: str) -> str:
+    """The text, which the library can encode.
+
+    Raises:
+        UserError: for what is no text, and for one with half a character in it.
+    """
+    if not isinstance(text, str):
+        raise UserError(f"only a text can be encoded, got {type(text).__name__}")
+    if problem := half_character(text):
+        raise UserError(f"a text holds {problem}, which cannot be encoded: {text[:60]!a}")
+    return text

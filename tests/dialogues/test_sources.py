@@ -95,7 +95,7 @@ def test_arrow_files_and_saved_folder(tmp_path: Path) -> None:
     (file,) = (tmp_path / "saved").glob("*.arrow")
     assert load_dialogues(DataSettings(source="arrow", path=str(file))).dialogues == TRAIN
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(UserError, match=r"row 1: the file cannot be read from here on"):
+    with pytest.raises(UserError, match=r"row 1: truncated or not Arrow"):
         load_dialogues(DataSettings(source="arrow", path=str(file)))
 
 

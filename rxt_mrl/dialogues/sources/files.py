@@ -1,20 +1,22 @@
-"""Reading rows from files and from the Hub: ``datasets`` underneath, and every row with its number.
+"""Reading rows from files and from the Hub, every row with its number.
 
-Tables (Hub, parquet, arrow) are read by ``datasets`` as Arrow batches, streamed where the files are local, so that
-nothing is copied to a cache. JSON lines are read line by line here: the JSON reader of ``datasets`` gives up the
-whole file at one broken line and cannot say which it was.
+Tables are read as Arrow batches: those of the Hub by ``datasets``, local files by ``pyarrow``, streamed, so that
+nothing is copied to a cache and a file's name is a name, never a pattern. JSON lines are read line by line here: the
+JSON reader of ``datasets`` gives up the whole file at one broken line and cannot say which it was.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ...seeding import key
+from .recognize import foreign
 from .rows import Record, RowError
 
 if TYPE_CHECKING:  # `datasets` takes a second to import: the readers do it when they are called
@@ -69,8 +71,13 @@ def find_files(
                 f"(set holdout for a validation share, splits: {{{split}: train}} to use all of it, or name a folder)"
             )
         return [path]
-    if theirs and re.search(r"[*./]", theirs):
-        files = sorted(found for found in path.glob(theirs) if found.is_file())
+    if theirs and (path / theirs).is_file():
+        return [path / theirs]
+    if theirs and re.search(r"[*?\[./]", theirs):
+        try:
+            files = sorted(found for found in path.glob(theirs) if found.is_file())
+        except (ValueError, NotImplementedError) as error:
+            raise UserError(f"data: '{theirs}' is no file pattern inside of '{path}' ({error})") from error
         if not files:
             raise UserError(f"data: no file in '{path}' matches '{theirs}' (splits: {split})")
         return files
@@ -158,7 +165,7 @@ def table_records(place: str, tables: Iterable[pa.Table]) -> Iterator[Record]:
 def _python_rows(table: pa.Table) -> Iterable[Any]:
     try:
         return table.to_pylist()
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError):  # bytes that are not UTF-8, two columns of one name, a date outside of time
         return [_python_row(table.slice(index, 1)) for index in range(table.num_rows)]
 
 
@@ -167,35 +174,63 @@ def _python_row(table: pa.Table) -> Any:
         return table.to_pylist()[0]
     except UnicodeDecodeError as error:
         return RowError(f"not UTF-8 ({error.reason})")
+    except (ValueError, OverflowError) as error:
+        return RowError(f"not readable ({_first_line(error)})")
 
 
 def parquet_records(files: Iterable[Path]) -> Iterator[Record]:
     """Rows of parquet files, streamed."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     for file in files:
-        try:
-            pq.read_schema(file)  # a truncated file has no footer: nothing of it can be read
-        except (pa.ArrowException, OSError) as error:
-            empty = file.stat().st_size == 0
-            reason = "the file is empty" if empty else f"truncated or not parquet ({_first_line(error)})"
-            yield Record(file.name, 1, RowError(reason))
-            continue
-        yield from table_records(file.name, _stream("parquet", file))
+        yield from _table_file(file, "parquet", _parquet)
 
 
 def arrow_records(files: Iterable[Path]) -> Iterator[Record]:
     """Rows of Arrow files (stream or file format, also a ``save_to_disk`` folder's), streamed."""
     for file in files:
-        yield from table_records(file.name, _stream("arrow", file))
+        yield from _table_file(file, "Arrow", _arrow)
 
 
-def _stream(builder: str, file: Path) -> Iterator[pa.Table]:
-    import datasets
+def _table_file(file: Path, kind: str, read: Callable[[Path], Iterator[pa.RecordBatch]]) -> Iterator[Record]:
+    """Rows of one file; of what is not of this kind, or lost its end, one bad record that says what it is."""
+    import pyarrow as pa
 
-    data = datasets.load_dataset(builder, data_files=str(file), split="train", streaming=True)
-    yield from data.with_format("arrow").iter(BATCH)
+    batches = read(file)
+    try:
+        first = next(batches, None)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        empty = file.stat().st_size == 0
+        what = None if empty else foreign(file)
+        reason = "the file is empty" if empty else f"truncated or not {kind} ({_first_line(error)})"
+        yield Record(file.name, 1, RowError(f"the file is {what}" if what and kind not in what else reason))
+        return
+    if first is not None:
+        yield from table_records(file.name, map(_table, chain([first], batches)))
+
+
+def _table(batch: pa.RecordBatch) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_batches([batch])
+
+
+def _parquet(file: Path) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as opened:
+        yield from opened.iter_batches(BATCH)
+
+
+def _arrow(file: Path) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    with pa.OSFile(str(file)) as opened:
+        try:
+            batches: Any = pa.ipc.open_stream(opened)
+        except pa.ArrowInvalid:
+            opened.seek(0)
+            found = pa.ipc.open_file(opened)
+            batches = map(found.get_batch, range(found.num_record_batches))
+        yield from batches
 
 
 def hub_records(
@@ -209,11 +244,15 @@ def hub_records(
     import datasets
 
     place = f"{name}/{config}" if config else name
+    if re.search(r"[*?\[\]]", name):
+        raise UserError(
+            f"data: hub:{name}: a name on the Hub, or a local copy's, has no {re.findall(r'[*?[]|]', name)[0]}"
+        )
     try:
         data = datasets.load_dataset(name, config, split=split, revision=revision, streaming=streaming)
     except ConnectionError as error:
         raise UserError(f"data: the Hub cannot be reached for '{place}' ({_first_line(error)})") from error
-    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+    except Exception as error:  # a data set's folder can hold anything, and the library raises what it meets
         raise UserError(f"data: cannot load '{place}' [{split}]: {_first_line(error)}") from error
     yield from table_records(place, data.with_format("arrow").iter(BATCH))
 
@@ -237,6 +276,9 @@ def json_records(files: Iterable[Path]) -> Iterator[Record]:
 def lines_of(file: Path) -> Iterator[tuple[int, str | RowError]]:
     """Numbered lines of a UTF-8 text file; a line that is not UTF-8 is a :class:`RowError`."""
     try:
+        if what := foreign(file):
+            yield 1, RowError(f"the file is {what}")
+            return
         with file.open("rb") as stream:
             for number, raw in enumerate(stream, start=1):
                 try:
@@ -255,6 +297,8 @@ def _parse_json(line: str) -> Any:
         return RowError(f"not valid JSON at column {error.colno} ({error.msg}{cut})")
     except RecursionError:
         return RowError("not valid JSON (nested too deeply)")
+    except ValueError as error:  # a number of thousands of digits
+        return RowError(f"not valid JSON ({_first_line(error)})")
 
 
 def _starts_with_array(file: Path) -> bool:
@@ -265,7 +309,7 @@ def _starts_with_array(file: Path) -> bool:
 def _array_records(file: Path) -> Iterator[Record]:
     try:
         rows = json.loads(file.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         yield Record(file.name, 1, RowError(f"not valid JSON ({_first_line(error)}); JSON lines can be read in part"))
         return
     for number, row in enumerate(rows, start=1):

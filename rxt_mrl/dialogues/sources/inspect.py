@@ -6,6 +6,7 @@ published schema, read back through the ordinary source, and compared.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from ..schema import to_dataset
 from ..statistics import DataReport, Limits, describe
 from .files import SUFFIXES, lines_of
 from .load import load_dialogues, load_texts
+from .recognize import foreign
 from .rows import LoadReport
 from .settings import BUILT_IN, DataSettings
 
@@ -145,6 +147,8 @@ def settings_of(source: str | Path, **changes: Any) -> DataSettings:
     text = str(source)
     path = Path(text).expanduser()
     kind = text.partition(":")[0]
+    if re.match(r"[a-z][a-z0-9+.-]*://", text):
+        raise UserError(f"data: '{text}' is an address: download the file and name it, or a data set as hub:OWNER/NAME")
     if kind in BUILT_IN:
         content: dict[str, Any] = {"source": text}
     elif path.suffix in (".yaml", ".yml") and path.is_file():
@@ -176,6 +180,8 @@ def kind_of_path(path: Path) -> str:
     if len(kinds) > 1:
         raise UserError(f"data: '{path}' has files of several kinds: {', '.join(kinds)}; name one, for example a file")
     if not kinds:
+        if path.is_file() and (what := foreign(path)):
+            raise UserError(f"data: '{path}' is {what}")
         allowed = ", ".join(sorted({suffix for group in SUFFIXES.values() for suffix in group}))
         raise UserError(f"data: no data in '{path}'; files may be: {allowed}")
     return next(iter(kinds))

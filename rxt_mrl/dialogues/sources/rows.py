@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 from ...contracts import Dialogue
 from ...errors import UserError
 from ...settings import Settings
+from ...texts import half_character
 from ..schema import from_row, to_row
 
 OnBadRow = Literal["stop", "skip"]
@@ -226,6 +227,8 @@ def texts_from_row(row: Any, columns: Columns | None = None) -> list[str]:
     if isinstance(row, str):
         if not row.strip():
             raise RowError("the text is empty")
+        if problem := half_character(row):
+            raise RowError(f"the text holds {problem}")
         return [row]
     if not isinstance(row, Dialogue) and columns.text in _mapping(row):
         return [_text(row, columns.text)]
@@ -292,4 +295,6 @@ def _text(row: Mapping[str, Any], name: str) -> str:
         raise RowError(f"'{name}' is {'empty' if value is None else type(value).__name__}, text is needed")
     if not value.strip():
         raise RowError(f"'{name}' is empty")
+    if problem := half_character(value):
+        raise RowError(f"'{name}' holds {problem}")
     return value
