@@ -14,7 +14,9 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from rxt_mrl.pipeline.measure import Measuring
+from rxt_mrl.pipeline.data import RunData
+from rxt_mrl.pipeline.measure import Measuring, effect_lines
+from rxt_mrl.pipeline.recipe import load_recipe
 from rxt_mrl.runs import RunDir
 
 Command = Callable[..., Any]
@@ -264,6 +266,23 @@ def test_every_source_is_measured_and_named(cli: Command, tiny: Path, tmp_path: 
     )
 
 
+def test_a_run_that_got_worse_says_so() -> None:
+    def note(recall: list[float], gain: tuple[float, float]) -> dict[str, Any]:
+        reward = {"before": 0.5, "after": 0.5, "gain": sum(gain) / 2, "gain_low": gain[0], "gain_high": gain[1]}
+        return {
+            "retention": {"main": {"by_dialogue": {"recall": recall}}},
+            "sampled_reward": {"main": {**reward, "dialogues": 4}},
+            "control": "none", "updates": 3, "seconds": 1.0,
+        }  # fmt: skip
+
+    before = note([0.9, 0.8, 1.0, float("nan")], (0, 0))
+    better = effect_lines({"memory_aware": before, "mrl": note([0.95, 0.9, 1.0, float("nan")], (-0.1, 0.2))})
+    assert not any("WORSE" in line for line in better)
+    for worse in (note([0.5, 0.4, 0.5, float("nan")], (-0.1, 0.2)), note([0.9, 0.9, 0.9, float("nan")], (-0.2, -0.1))):
+        lines = effect_lines({"start": before, "mrl": worse})
+        assert lines[-1] == "MRL made the model WORSE on main; the model before it is checkpoints/start"
+
+
 # --- controls and other ways to run ----------------------------------------------------------------------------------
 
 ONLY_MRL = ("--set", "supervised={}", "--set", "curriculum=[{steps: 2, updates: 1}]", "--set", "evaluation.episodes=4")
@@ -292,7 +311,19 @@ def test_supervised_control_takes_the_place_of_mrl(cli: Command, tiny: Path, tmp
     assert outcome.code == 0, outcome.err
     assert "supervised control: " in outcome.out
     assert not rollouts(tmp_path / "run")
-    assert set(json.loads((tmp_path / "run" / "evaluation" / "retention.json").read_text())["stages"]) == {"mrl"}
+    stages = json.loads((tmp_path / "run" / "evaluation" / "retention.json").read_text())["stages"]
+    assert list(stages) == ["start", "mrl"]
+    assert "main: greedy recall" in outcome.out
+
+
+def test_the_supervised_control_trains_on_what_the_last_stage_plays(tiny: Path) -> None:
+    long = "data.sources.long={source: storyworld, strategy: long_range, options: {level: easy}}"
+    stage = "curriculum=[{steps: [2, 3], updates: 1, data: {main: 1, long: 3}}]"
+    data = RunData(load_recipe(str(tiny), [long, stage, "control=supervised"]))
+    rows = data.control(data.recipe.curriculum[0])
+    assert (len(rows), rows.steps) == (32, 3)
+    switches = sum(not asks[1] for asks in rows.asks)  # a second story is told in place of a question
+    assert switches == 24
 
 
 def test_the_seed_decides(cli: Command, tiny: Path, finished: Path, tmp_path: Path) -> None:

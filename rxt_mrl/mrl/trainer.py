@@ -7,6 +7,7 @@ does so says it: :mod:`.replay` (gradient through all writes), :mod:`.advantages
 from __future__ import annotations
 
 import copy
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,8 @@ from .stages import Stage
 from .state import FILE, TrainerState
 from .trajectories import Trajectories
 from .validation import Best, fallen, look
+
+log = logging.getLogger(__name__)
 
 Data = Callable[[str | None, int], DialogueTensors | None] | Mapping[str, DialogueTensors] | DialogueTensors | None
 """Dialogues by source (None: the default) and number of follow-ups: a function of both, by the name of the source
@@ -216,6 +219,7 @@ class Trainer:
         sizes = [setup.dialogues() for setup in setups]
         pool.configure(setups)
         steps = " ".join(map(str, stage.lengths))
+        alike = False
         task = bars.add_task(f"{label}: {steps} steps", total=stage.updates, completed=counters.update, note="")
         while counters.update < stage.updates:
             if settings.max_seconds is not None and counters.seconds >= settings.max_seconds:
@@ -244,6 +248,14 @@ class Trainer:
                 self._tokens += batch.tokens
                 self.run_dir.metrics(metrics, counters.total, self.name)
                 rewards.append(metrics["reward_mean"])
+                if metrics.get("dead_groups") == 1 and not alike:
+                    alike = True
+                    log.warning(
+                        "%s, update %d: the answers from one memory all earned the same reward (dead groups 100 %%): "
+                        "nothing was learnt, a reward has to tell answers apart",
+                        label,
+                        counters.update,
+                    )
                 if counters.update % settings.checkpoint_every == 0:
                     self.state.save(self.run_dir.checkpoint_dir(self.name), self.tokenizer)
             bars.update(task, completed=counters.update, note=note(metrics))

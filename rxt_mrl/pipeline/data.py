@@ -35,7 +35,7 @@ class RunData:
         self.tokenizer = tokenizer or self.make_tokenizer()
         self._held_out: dict[str, DialogueTensors] = {}
         self._mrl: dict[tuple[str | None, int], DialogueTensors] = {}
-        self._at_steps: dict[tuple[int, int, str], DialogueTensors] = {}
+        self._at_steps: dict[int, DialogueTensors] = {}
         self._supervised: dict[StageName, DialogueTensors | list[str]] = {}
 
     def check(self, *, complete: Collection[str] = ()) -> None:
@@ -68,6 +68,8 @@ class RunData:
         for source, steps in stage.parts:
             if "reference" in carry.kinds:
                 self._needs_references("carry", source)
+            if supervised:
+                self._needs_references("control = 'supervised'", source)
             played = self.held_out(recipe.evaluation_sources[0]) if supervised else self.mrl(source, steps)
             make_setup(
                 recipe.env,
@@ -158,19 +160,26 @@ class RunData:
         self._needs_references(f"stage {name}")
         aware = recipe.supervised.memory_aware
         steps = aware.max_steps if aware else self.most_steps
-        return self.at_steps(steps, recipe.data.supervised_dialogues)
+        if steps not in self._at_steps:  # most stages share it, and encoding takes seconds
+            dialogues = self.dialogues("train", steps, recipe.data.supervised_dialogues)
+            self._at_steps[steps] = self.encode(dialogues, steps)
+        return self._at_steps[steps]
 
     def _needs_references(self, what: str, source: str | None = None) -> None:
         if not self.recipe.source(source).references:
             name = source or self.recipe.data.default
             raise UserError(f"data.sources.{name}: references is false, and {what} needs references")
 
-    def at_steps(self, steps: int, episodes: int, *, part: str = "") -> DialogueTensors:
-        """Training dialogues of the default source with ``steps`` follow-ups."""
-        wanted = (steps, episodes, part)
-        if wanted not in self._at_steps:  # most stages share it, and encoding takes seconds
-            self._at_steps[wanted] = self.encode(self.dialogues("train", steps, episodes, part=part), steps)
-        return self._at_steps[wanted]
+    def control(self, stage: Stage) -> DialogueTensors:
+        """What the supervised control trains on in place of an MRL stage: its mixture of sources, at its most steps."""
+        dialogues: list[Dialogue] = []
+        shares = {source: 0.0 for source, _ in stage.parts}
+        for (source, _), share in stage.parts.items():
+            shares[source] += share
+        for source, share in shares.items():
+            count = max(1, round(share * self.recipe.data.supervised_dialogues))
+            dialogues += self.dialogues("train", stage.most_steps, count, source=source, part="control")
+        return self.encode(dialogues, stage.most_steps)
 
     def mrl(self, source: str | None, steps: int) -> DialogueTensors:
         """Dialogues that MRL plays, of a source (None: the default) and with ``steps`` follow-ups."""

@@ -82,7 +82,10 @@ class Measuring:
 
 
 def effect_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What MRL, or the control in its place, changed: sampled reward and greedy recall, with 95 % intervals."""
+    """What MRL, or the control in its place, changed: sampled reward and greedy recall, with 95 % intervals.
+
+    Where it made the model worse, the last line says so.
+    """
     if "mrl" not in results:
         return []
     note = results["mrl"]
@@ -90,25 +93,32 @@ def effect_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
         note["control"]
     ]
     lines = [f"{name}: {note['updates']:.0f} updates in {note['seconds']:.0f} s"]
+    before = next((stage for stage in ("memory_aware", "start") if stage in results), None)
+    worse = []
     for source, reward in note["sampled_reward"].items():
         lines.append(
             f"  {source}: mean reward of sampled answers {reward['before']:.4f} -> {reward['after']:.4f}, paired gain "
             f"{reward['gain']:+.4f} (95 % interval {reward['gain_low']:+.4f} to {reward['gain_high']:+.4f}, "
             f"{reward['dialogues']} dialogues)"
         )
-        if "memory_aware" in results:
-            lines += _recall_lines(source, results["memory_aware"]["retention"], note["retention"])
+        fell = reward["gain_high"] < 0
+        if before is not None:
+            old, new = (_recall(results[stage]["retention"][source]) for stage in (before, "mrl"))
+            if len(old) > 1:
+                gain = paired_gain(old, new)
+                lines.append(
+                    f"  {source}: greedy recall {100 * old.mean():.1f} -> {100 * new.mean():.1f} %, paired change "
+                    f"{100 * gain.mean:+.2f} points (95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f})"
+                )
+                fell = fell or gain.high < 0
+        worse += [source] if fell else []
+    if worse:
+        kept = "" if before is None else f"; the model before it is checkpoints/{before}"
+        lines.append(f"{name} made the model WORSE on {', '.join(worse)}{kept}")
     return lines
 
 
-def _recall_lines(source: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The paired change in greedy recall, over the dialogues that ask for something; none where it has no interval."""
-    recalls = [np.array(results[source]["by_dialogue"]["recall"], dtype=float) for results in (before, after)]
-    old, new = (recall[~np.isnan(recall)] for recall in recalls)
-    if len(old) < 2:
-        return []
-    gain = paired_gain(old, new)
-    return [
-        f"  {source}: greedy recall {100 * old.mean():.1f} -> {100 * new.mean():.1f} %, paired change "
-        f"{100 * gain.mean:+.2f} points (95 % interval {100 * gain.low:+.2f} to {100 * gain.high:+.2f})"
-    ]
+def _recall(result: Mapping[str, Any]) -> np.ndarray:
+    """Greedy recall of each dialogue that asks for something."""
+    recall = np.array(result["by_dialogue"]["recall"], dtype=float)
+    return recall[~np.isnan(recall)]

@@ -19,6 +19,7 @@ from ..errors import UserError
 from ..evaluation.plots import plot_retention, plot_stages
 from ..evaluation.report import Results, retention_table, write_retention
 from ..model import RxT
+from ..mrl.config import for_stage
 from ..mrl.stages import Stage
 from ..mrl.trainer import Training, train_mrl
 from ..runs import RunDir, checkpoints, write_json
@@ -97,6 +98,8 @@ class _Pipeline:
 
     def run(self) -> None:
         """All stages that are not complete yet, then the report."""
+        if not any(self._planned(name) for name in STAGE_SETTINGS):
+            self._stage("start", lambda: {"seconds": 0.0, "updates": 0})  # what MRL begins with, measured beside it
         for name in STAGE_SETTINGS:
             self._stage(name, lambda name=name: self._supervised(name))
         if self.recipe.curriculum:
@@ -120,17 +123,21 @@ class _Pipeline:
                 return
             checkpoints.save(self.run_dir.checkpoint_dir(name), self.model, self.tokenizer)
             write_json(trained, note)
-        note["retention"] = self.measuring.retention(self.model, whole=name in ("memory_aware", "mrl"))
+        note["retention"] = self.measuring.retention(self.model, whole=name in ("start", "memory_aware", "mrl"))
         for source, gain in note.get("sampled_reward", {}).items():  # beside recall and score in retention.json
             note["retention"][source]["sampled_reward"] = gain
         self.results[name] = note
         self.run_dir.complete(name, note)
         self._report_stage(name, note)
 
-    def _supervised(self, name: StageName) -> dict[str, Any] | None:
+    def _planned(self, name: StageName) -> bool:
         settings = getattr(self.recipe.supervised, name)
-        if settings is None or settings.updates == 0:
+        return settings is not None and settings.updates != 0
+
+    def _supervised(self, name: StageName) -> dict[str, Any] | None:
+        if not self._planned(name):
             return None
+        settings = getattr(self.recipe.supervised, name)
         rows = self.data.supervised(name)
         resume_from = last_checkpoint(self.run_dir, name)
         self.run_dir.rewind(name, 0 if resume_from is None else int(resume_from.name.rpartition("-")[2]))
@@ -168,11 +175,15 @@ class _Pipeline:
         return {"seconds": seconds, "updates": updates, "control": recipe.control, "sampled_reward": gain}
 
     def _supervised_control(self, last: Stage) -> float:
-        """The control that spends MRL's time on supervised training at the steps of the last curriculum stage."""
+        """The control that spends MRL's time on supervised training: the dialogues of the last curriculum stage, and
+        the gradient bounded as MRL bounds it."""
         aware = self.recipe.supervised.memory_aware or MemoryAwareSettings(updates=1)
+        algorithm = for_stage(self.recipe.algorithm, last)
         settings = aware.model_copy(
             update={
                 "steps": last.most_steps,
+                "truncate": algorithm.truncate_scan,
+                "bounded": algorithm.bound_scan,
                 "steps_from": (),
                 "updates": 1_000_000,
                 "epochs": None,
@@ -182,7 +193,7 @@ class _Pipeline:
                 ),
             }
         )
-        rows = self.data.at_steps(last.most_steps, self.recipe.data.supervised_dialogues, part="control")
+        rows = self.data.control(last)
         seed = key(self.recipe.seed, "control") % 2**31
         return run_stage("memory_aware", self.model, self.tokenizer, rows, settings, None, seed)["updates"]
 

@@ -161,6 +161,15 @@ def test_a_stage_that_only_harms_leaves_the_model_as_it_was(model, train, dialog
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_a_reward_that_tells_nothing_apart_is_warned_about_once_a_stage(make_model, train, tmp_path, caplog):
+    (tmp_path / "same.py").write_text("def same(context):\n    return [0.5] * len(context)\n")
+    same = RewardSpec(terms=[{"use": f"{tmp_path / 'same.py'}:same"}])
+    start = make_model()
+    train(start, algorithm={"advantage": {"kind": "rloo"}}, rollout={"answers": 2}, reward=same)
+    assert caplog.text.count("the answers from one memory all earned the same reward (dead groups 100 %)") == 1
+    assert all(torch.equal(value, start.state_dict()[name]) for name, value in make_model().state_dict().items())
+
+
 def test_a_fall_is_more_than_chance():
     best = torch.linspace(0.4, 0.9, 40)
     assert fallen(best, best - 0.2 - 0.05 * torch.sin(torch.arange(40.0)))
