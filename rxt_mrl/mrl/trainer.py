@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
@@ -302,11 +303,17 @@ class Trainer:
 
     def _look(self, pool: Pool, stage: Stage, sizes: Sequence[int]) -> tuple[Tensor, bool]:
         """Reward of each held-out dialogue; and whether it fell from the best, which is kept where the stage asks."""
-        how, parts = stage.looks, len(stage.parts)
+        how, count = stage.looks, len(stage.parts)
         assert how is not None
         seed = seeding.key(self.seed, "validation")
-        rewards = look(pool, range(parts, 2 * parts), sizes[parts:], how, seed)
+        parts = look(pool, range(count, 2 * count), sizes[count:], how, seed)
+        rewards = torch.cat(parts)
         values = {"validation_reward": float(rewards.nanmean())}
+        if count > 1:
+            named = zip(stage.parts, parts, strict=True)
+            values |= {
+                f"validation_reward/{source or 'default'}-{steps}": float(r.nanmean()) for (source, steps), r in named
+            }
         self.run_dir.metrics(values, self.state.counters.total, self.name)
         if how.keep != "best":
             return rewards, False

@@ -29,8 +29,8 @@ class Best:
         return cls(rewards, {name: value.detach().clone() for name, value in model.state_dict().items()})
 
 
-def look(pool: Pool, setups: Sequence[int], sizes: Sequence[int], how: Validation, seed: int) -> Tensor:
-    """Mean reward ``(dialogues,)`` of greedy answers, NaN where none is known; part by part.
+def look(pool: Pool, setups: Sequence[int], sizes: Sequence[int], how: Validation, seed: int) -> list[Tensor]:
+    """Mean reward ``(dialogues,)`` of greedy answers, NaN where none is known; of each part.
 
     Args:
         pool: configured with the setups, whose sampling is greedy.
@@ -43,7 +43,7 @@ def look(pool: Pool, setups: Sequence[int], sizes: Sequence[int], how: Validatio
     for setup, size in zip(setups, sizes, strict=True):
         batch = pool.rollout(fixed_plan(min(how.episodes, size), shard=64, seed=seed, setup=setup))
         rewards.append(torch.where(batch.valid, batch.rewards, torch.nan).flatten(1).nanmean(1))
-    return torch.cat(rewards)
+    return rewards
 
 
 def fallen(best: Tensor, now: Tensor) -> bool:
