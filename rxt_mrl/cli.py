@@ -98,6 +98,19 @@ def evaluate(
 
 
 @app.command()
+def baseline(
+    target: Annotated[str, typer.Argument(metavar="RUN|RECIPE", help="Whose stateless peer.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the peer (default: runs/NAME-baseline-...).")] = None,
+    sets: Assignments = None,
+) -> None:
+    """Train a stateless model of the same size on the same dialogues, with TRL."""
+    from .pipeline.baseline import train_baseline
+
+    folder, _ = train_baseline(target, out=out, assignments=sets or [], console=console)
+    console.print(f"model      {folder}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def chat(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint directory, or a run directory (its last stage).")],
     memory: Annotated[Path | None, typer.Option(help="File to restore the memory from and save it to.")] = None,

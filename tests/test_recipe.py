@@ -28,7 +28,10 @@ def test_a_resolved_recipe_is_a_recipe(tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("algoritm.epochs=1", r"unknown key 'algoritm' \(did you mean 'algorithm'\?\); allowed: algorithm, control"),
+        (
+            "algoritm.epochs=1",
+            r"unknown key 'algoritm' \(did you mean 'algorithm'\?\); allowed: algorithm, baseline, control",
+        ),
         (
             "algorithm.objective.clipp=0.1",
             r"unknown key 'algorithm.objective.clipp' \(did you mean 'clip'\?\); allowed",

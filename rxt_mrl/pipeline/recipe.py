@@ -11,6 +11,7 @@ Sections are the settings classes of the rooms that use them, so each key is doc
     algorithm    objective, advantages, critic      rxt_mrl.mrl.config
     rollout      episodes per update, Ray workers   rxt_mrl.mrl.config
     evaluation   retention, controls, score         rxt_mrl.evaluation.config
+    baseline     the stateless peer                 rxt_mrl.baseline.config
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from ..baseline.config import BaselineSettings
 from ..contracts import RewardSpec
 from ..dialogues.sources import DataSettings
 from ..errors import UserError
@@ -146,6 +148,7 @@ class Recipe(Settings):
     reward_samples: int = Field(default=2, ge=1)
     """Sampled answers per held-out question, before and after MRL, for the gain in reward."""
     evaluation: EvaluationSettings = EvaluationSettings()
+    baseline: BaselineSettings = BaselineSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

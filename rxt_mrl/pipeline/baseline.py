@@ -1,0 +1,150 @@
+"""``rxt-mrl baseline``: train the stateless peer of a recipe's model, on the same dialogues, with TRL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from transformers import set_seed
+
+from ..errors import UserError
+from ..model import RxT, RxTConfig
+from ..runs import RunDir, checkpoints, write_json
+from ..settings import validate
+from . import provenance
+from .data import RunData
+from .recipe import Recipe, load_recipe
+from .recipe_files import override
+
+FILE = "baseline.json"
+"""What is known of a peer, beside its weights."""
+MOST_TURNS = 64
+"""Turns of the longest chat that is measured."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A recipe's model, as far as its peer needs to know it.
+
+    Attributes:
+        recipe: of the RxT.
+        data: of the recipe, with the RxT's tokenizer.
+        config: of the RxT.
+        parameters: of the RxT.
+        checkpoint: of the RxT; None where it is not trained yet.
+    """
+
+    recipe: Recipe
+    data: RunData
+    config: RxTConfig
+    parameters: int
+    checkpoint: Path | None
+
+
+def pair_of(target: str, assignments: Sequence[str] = ()) -> Pair:
+    """The model that a peer is made for.
+
+    Args:
+        target: a run directory, or a recipe by name or file.
+        assignments: ``--set`` changes of the recipe.
+
+    Raises:
+        UserError: one line: no such recipe, or a run without a complete stage.
+    """
+    if RunDir.holds_run(run := Path(target)):
+        stored = provenance.stored_recipe(run / "recipe.yaml")
+        recipe = validate(Recipe, override(stored, assignments), str(run / "recipe.yaml"))
+        checkpoint = checkpoints.locate(run)
+        model, tokenizer = checkpoints.load(checkpoint)
+        return Pair(recipe, RunData(recipe, tokenizer), model.config, _parameters(model), checkpoint)
+    recipe = load_recipe(target, assignments)
+    data = RunData(recipe)
+    if recipe.model.init_from is not None:
+        model = checkpoints.load(recipe.model.init_from)[0]
+    else:
+        model = RxT(recipe.model.config(data.tokenizer.vocab_size))
+    return Pair(recipe, data, model.config, _parameters(model), None)
+
+
+def train_baseline(
+    target: str, *, out: Path | None = None, assignments: Sequence[str] = (), console: Console
+) -> tuple[Path, Pair]:
+    """Train the stateless peer of a run's or a recipe's model and save it as a Hugging Face model with a chat template.
+
+    Args:
+        target: a run directory, or a recipe by name or file.
+        out: an empty or new folder; None: ``runs/<name>-baseline-seed<seed>-<time>``.
+        assignments: ``--set`` changes of the recipe (``baseline.sft.updates=500``).
+        console: where to print.
+
+    Returns:
+        The folder, which ``rxt-mrl evaluate hf:FOLDER`` takes, and the RxT that the peer was made for.
+
+    Raises:
+        UserError: for data, settings or folders that do not fit, in one line.
+    """
+    from ..baseline.model import causal_lm, chat_tokenizer
+    from ..baseline.train import fine_tune, reinforce  # TRL takes seconds to import
+
+    pair = pair_of(target, assignments)
+    recipe, settings = pair.recipe, pair.recipe.baseline
+    if not settings.sft.updates and not settings.grpo.updates:
+        raise UserError("baseline: trains nothing; give baseline.sft.updates or baseline.grpo.updates")
+    out = out or Path("runs") / f"{recipe.name}-baseline-seed{recipe.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out}: give a new or empty directory")
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    steps = settings.steps or pair.data.most_steps
+    dialogues = pair.data.dialogues("train", steps, settings.dialogues or recipe.data.supervised_dialogues)
+    if not all(turn.answer for dialogue in dialogues for turn in dialogue.turns):
+        raise UserError("baseline: the dialogues have no reference answers (references: false)")
+    # the longest chat of the evaluation is far longer than any dialogue of the training
+    positions = recipe.tokens * (1 + max(MOST_TURNS, steps))
+    set_seed(recipe.seed)
+    peer = causal_lm(pair.config, pair.parameters, pair.data.tokenizer, positions=positions, layers=settings.layers)
+    tokenizer = chat_tokenizer(pair.data.tokenizer, positions=positions)
+    console.print(
+        f"stateless peer: {peer.num_parameters():,} parameters in {peer.config.num_hidden_layers} layers "
+        f"(RxT: {pair.parameters:,}); {len(dialogues)} dialogues of {steps} steps",
+        highlight=False,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    known: dict[str, Any] = {
+        "parameters": peer.num_parameters(),
+        "rxt_parameters": pair.parameters,
+        "steps": steps,
+        "dialogues": len(dialogues),
+        "settings": settings.model_dump(mode="json"),
+        "seed": recipe.seed,
+        "made_by": {**provenance.versions(), "git": provenance.git_state()},
+    }
+    for name, updates in (("sft", settings.sft.updates), ("grpo", settings.grpo.updates)):
+        if not updates:
+            continue
+        started = time.monotonic()
+        if name == "sft":
+            log = fine_tune(
+                peer, tokenizer, dialogues, settings.sft, folder=out, device=recipe.device, seed=recipe.seed
+            )
+        else:
+            log = reinforce(
+                peer, tokenizer, dialogues, settings.grpo, recipe.reward, codec=pair.data.tokenizer,
+                most_tokens=recipe.limits.answer, folder=out, device=recipe.device, seed=recipe.seed,
+            )  # fmt: skip
+        known[name] = {"seconds": round(time.monotonic() - started, 1), "log": log}
+        console.print(f"{name}: {updates} updates in {known[name]['seconds']:.0f} s", highlight=False)
+        peer.save_pretrained(out)
+        tokenizer.save_pretrained(out)
+        write_json(out / FILE, known)
+    return out, pair
+
+
+def _parameters(model: RxT) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
