@@ -15,8 +15,12 @@ from ..mrl.stages import Stage
 from ..runs.checkpoints import load_tokenizer
 from ..scoring import WeightedReward
 from ..seeding import key
+from ..supervised.batches import DialoguesBySteps
 from ..supervised.config import STAGE_SETTINGS, StageName
 from .recipe import Recipe
+
+Rows = DialogueTensors | DialoguesBySteps | list[str]
+"""What a supervised stage trains on."""
 
 MAX_TEXTS = 20_000
 """Texts of stage 1 and held-out dialogues, at most."""
@@ -36,7 +40,7 @@ class RunData:
         self._held_out: dict[str, DialogueTensors] = {}
         self._mrl: dict[tuple[str | None, int], DialogueTensors] = {}
         self._at_steps: dict[int, DialogueTensors] = {}
-        self._supervised: dict[StageName, DialogueTensors | list[str]] = {}
+        self._supervised: dict[StageName, Rows] = {}
 
     def check(self, *, complete: Collection[str] = ()) -> None:
         """Load the plug-ins and the data of every stage, so that nothing is missing or too long in mid-run.
@@ -144,13 +148,13 @@ class RunData:
             on_long=limits.on_long,
         )
 
-    def supervised(self, name: StageName) -> DialogueTensors | list[str]:
+    def supervised(self, name: StageName) -> Rows:
         """What a supervised stage trains on: texts (stage 1 with a ``data.text`` source) or dialogues."""
         if name not in self._supervised:
             self._supervised[name] = self._load_supervised(name)
         return self._supervised[name]
 
-    def _load_supervised(self, name: StageName) -> DialogueTensors | list[str]:
+    def _load_supervised(self, name: StageName) -> Rows:
         recipe = self.recipe
         if name == "joint" and recipe.data.text is not None:
             return load_texts(recipe.source(recipe.data.text), "train", limit=MAX_TEXTS)
@@ -159,9 +163,14 @@ class RunData:
             return self.encode([Dialogue(*pair, interactions=()) for pair in pairs], 0)
         self._needs_references(f"stage {name}")
         aware = recipe.supervised.memory_aware
-        steps = aware.max_steps if aware else self.most_steps
-        if steps not in self._at_steps:  # most stages share it, and encoding takes seconds
-            dialogues = self.dialogues("train", steps, recipe.data.supervised_dialogues)
+        if name == "memory_aware" and aware is not None and recipe.source().has_windows:
+            return DialoguesBySteps({steps: self._at(steps) for steps in aware.all_steps})
+        return self._at(aware.max_steps if aware else self.most_steps)
+
+    def _at(self, steps: int) -> DialogueTensors:
+        """Training dialogues of the default source; most stages share them, and encoding takes seconds."""
+        if steps not in self._at_steps:
+            dialogues = self.dialogues("train", steps, self.recipe.data.supervised_dialogues)
             self._at_steps[steps] = self.encode(dialogues, steps)
         return self._at_steps[steps]
 

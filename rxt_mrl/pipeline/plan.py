@@ -7,6 +7,7 @@ from rich.table import Table
 
 from ..dialogues.batching import DialogueTensors
 from ..dialogues.statistics import Limits, describe
+from ..supervised.batches import DialoguesBySteps
 from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageSettings
 from .data import RunData
 from .recipe import Recipe
@@ -37,6 +38,8 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
         source = {"joint": recipe.data.text, "interaction": recipe.data.pairs}.get(name) or recipe.data.default
         steps = settings.max_steps if isinstance(settings, MemoryAwareSettings) else None
         cells = (name, source, str(len(rows)), "-" if steps is None else str(steps), str(updates))
+        if isinstance(rows, DialoguesBySteps):
+            rows = rows.most()
         if isinstance(rows, DialogueTensors):
             per_row = (
                 _tokens(rows, steps)

@@ -5,7 +5,7 @@ A resumed stage therefore sees exactly the batches that it would have seen, with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,34 @@ class EndlessDialogues:
         return self._held.select([row % self.chunk for row in rows], steps=steps)
 
 
-StageData = DialogueTensors | EndlessDialogues | TokenRows
+class DialoguesBySteps:
+    """Dialogues that a source makes anew for each number of follow-ups (windows of longer ones).
+
+    Row r of a number of follow-ups that has n dialogues is dialogue ``r % n``, so that each has a row.
+
+    Args:
+        by_steps: dialogues by their number of follow-ups.
+    """
+
+    def __init__(self, by_steps: Mapping[int, DialogueTensors]) -> None:
+        self._by_steps = dict(by_steps)
+        self.steps = max(by_steps)
+        """The most follow-ups."""
+
+    def __len__(self) -> int:
+        return max(map(len, self._by_steps.values()))
+
+    def select(self, rows: list[int], steps: int | None = None) -> DialogueTensors:
+        """Some rows, with ``steps`` follow-ups (None: the most)."""
+        dialogues = self._by_steps[self.steps if steps is None else steps]
+        return dialogues.select([row % len(dialogues) for row in rows])
+
+    def most(self) -> DialogueTensors:
+        """The dialogues with the most follow-ups."""
+        return self._by_steps[self.steps]
+
+
+StageData = DialogueTensors | DialoguesBySteps | EndlessDialogues | TokenRows
 
 
 @dataclass(frozen=True)
@@ -178,4 +205,6 @@ def data_lengths(data: StageData) -> Tensor | None:
         return None
     if isinstance(data, TokenRows):
         return data.lengths
+    if isinstance(data, DialoguesBySteps):
+        data = data.most()
     return (data.query.mask.sum(-1) + data.answer.mask.sum(-1)).max(-1).values

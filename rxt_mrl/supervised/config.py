@@ -199,6 +199,14 @@ class MemoryAwareSettings(StageSettings):
         """The most follow-ups that any batch has."""
         return max([self.steps, *(phase.steps for phase in self.steps_from)])
 
+    @property
+    def all_steps(self) -> tuple[int, ...]:
+        """Every number of follow-ups that a batch may have, in order."""
+        most = {self.steps_at(0.0), *(self.steps_at(phase.at) for phase in self.steps_from)}
+        if self.min_steps is None:
+            return tuple(sorted(most))
+        return tuple(range(self.min_steps, max(most) + 1))
+
     def steps_at(self, share: float) -> int:
         """Follow-ups at a share (0 to 1) of the stage."""
         steps = self.steps

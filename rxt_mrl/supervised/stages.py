@@ -27,6 +27,7 @@ from ..seeding import key
 from .batches import (
     BatchData,
     BatchSampler,
+    DialoguesBySteps,
     EndlessDialogues,
     StageData,
     data_lengths,
@@ -128,7 +129,8 @@ def _check(name: StageName, settings: StageSettings, data: object) -> None:
         raise UserError(f"stage {name!r} does not exist, allowed: {', '.join(get_args(StageName))}")
     if type(settings) is not STAGE_SETTINGS[name]:
         raise UserError(f"stage {name}: needs {STAGE_SETTINGS[name].__name__}, got {type(settings).__name__}")
-    if name in ("memory_attention", "memory_aware") and not isinstance(data, DialogueTensors | EndlessDialogues):
+    dialogues = DialogueTensors | DialoguesBySteps | EndlessDialogues
+    if name in ("memory_attention", "memory_aware") and not isinstance(data, dialogues):
         raise UserError(f"stage {name}: needs dialogues, got {type(data).__name__}")
     if isinstance(data, EndlessDialogues):
         if name in ("joint", "interaction"):
@@ -146,7 +148,7 @@ def _stage_data(
 ) -> StageData:
     if isinstance(data, DialogueTensors) and name in ("joint", "interaction"):
         rows: StageData = interaction_rows(data)
-    elif isinstance(data, DialogueTensors | EndlessDialogues | TokenRows):
+    elif isinstance(data, DialogueTensors | DialoguesBySteps | EndlessDialogues | TokenRows):
         rows = data
     else:
         rows = text_rows(data, tokenizer, max_tokens=model.config.max_tokens)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rxt_mrl.contracts import Dialogue
-from rxt_mrl.dialogues.sources import DataSettings, load_dialogues
+from rxt_mrl.dialogues.sources import DataSettings, load_dialogues, load_pairs
 from rxt_mrl.errors import UserError
 
 DATA = Path(os.environ.get("RXT_MRL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "babi"
@@ -68,6 +68,73 @@ def test_windows_tell_everything_that_came_before(tmp_path: Path) -> None:
     assert told(third) == [[], [("garden", 0)]]
 
 
+def test_windows_hold_every_question(tmp_path: Path) -> None:
+    for steps, queries in {1: ["Mary", "John", "Daniel"], 2: ["Mary", "John", "John", "Daniel"], 3: ["Mary"]}.items():
+        made = load(tmp_path, STORY, steps=steps, windows=True)
+        assert [turn.query.split("?")[0].split()[-1] for d in made for turn in d.interactions][
+            : len(queries)
+        ] == queries
+        assert {turn.answer for d in made for turn in d.interactions} == {"bathroom", "hallway", "garden"}
+
+
+def test_a_needed_stretch_holds_the_support(tmp_path: Path) -> None:
+    made = load(tmp_path, STORY, steps=1, windows=True, tell="needed")
+    assert len(made) == 3
+    for dialogue, person in zip(made, ("Mary", "John", "Daniel"), strict=True):
+        assert f"{person} " in dialogue.query
+        assert told(dialogue)[1][0][1] == 0
+    text = "1 Mary sat.\n2 Is Mary here?\tno\n"  # no id of a supporting line: all is told
+    assert load(tmp_path, text, tell="needed", windows=True)[0].query == "Mary sat."
+
+
+def test_pairs_hold_their_support(tmp_path: Path) -> None:
+    load(tmp_path, STORY)
+    pairs = load_pairs(DataSettings(source="babi", path=str(tmp_path / "qa1_train.txt")))
+    assert [answer for _, answer in pairs] == ["bathroom", "hallway", "garden"]
+    assert pairs[0][0] == "Mary moved to the bathroom. John went to the hallway. Where is Mary?"
+    assert all(answer in query for query, answer in pairs)
+
+
+CAST = """1 Mary took the milk to the kitchen.
+2 Daniel and Sandra went to the office.
+3 She gave it to John.
+4 Where is the milk?\tkitchen,office\t1
+"""
+
+
+def test_copies_rename_consistently(tmp_path: Path) -> None:
+    original, *copies = load(tmp_path, CAST, copies=30)
+    assert original.query.startswith("Mary took the milk to the kitchen.")
+    assert len(copies) == 30
+    assert len({copy.query for copy in copies}) == 8, "2 women, 2 men, 2 places: all permutations"
+    for copy in copies:
+        words = copy.query.replace(".", "").split()
+        names = {words[0], words[9]}
+        assert names == {"Mary", "Sandra"}, "women stay women, for the pronouns"
+        places = [words[6], words[13]]
+        assert copy.interactions[0].answer == f"{places[0]},{places[1]}"
+        assert copy.interactions[0].asks[0].value == places[0]
+    settings = DataSettings(source="babi", path=str(tmp_path), options={"copies": 30})
+    (tmp_path / "qa1_valid.txt").write_text(CAST)
+    assert len(load_dialogues(settings, "validation")) == 1, "what is measured is left alone"
+    assert len(load_dialogues(settings, seed=1)) == 31
+    assert load_dialogues(settings, seed=1).dialogues != load_dialogues(settings).dialogues
+    assert len(load_pairs(settings)) == 31
+
+
+def test_copies_of_motives_rename_people_only(tmp_path: Path) -> None:
+    text = (
+        "1 Sumit is hungry.\n2 Yann is bored.\n3 Where will sumit go?\tkitchen\t1\n4 Where will yann go?\tgarden\t2\n"
+    )
+    made = load(tmp_path, text, copies=20)
+    assert {dialogue.query for dialogue in made} == {
+        "Sumit is hungry. Yann is bored.", "Yann is hungry. Sumit is bored.",
+    }  # fmt: skip
+    assert {dialogue.interactions[0].answer for dialogue in made} == {"kitchen"}
+    with pytest.raises(UserError, match="nothing can be renamed"):
+        load(tmp_path, "1 The box is red.\n2 Is it red?\tyes\t1\n", copies=1)
+
+
 def test_several_supporting_facts_count_from_the_oldest(tmp_path: Path) -> None:
     text = "1 Mary got the milk.\n2 Is Mary here?\tno\n3 Mary went home.\n4 Where is the milk?\thome,hall\t1 3\n"
     (dialogue,) = load(tmp_path, text)
@@ -120,7 +187,7 @@ def test_real_files(task: int, answers: int) -> None:
 @real
 def test_real_files_windows() -> None:
     settings = DataSettings(source="babi", path=str(DATA / "qa1_train.txt"), options={"windows": True})
-    assert len(load_dialogues(settings, steps=2)) == 360
+    assert len(load_dialogues(settings, steps=2)) == 540
     with pytest.raises(UserError, match="the dialogue has 5 follow-ups, steps: 8 needs more"):
         load_dialogues(settings, steps=8)
     with pytest.raises(UserError, match="no bAbI task 99 among the files; there are: 1, "):

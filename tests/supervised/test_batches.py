@@ -6,7 +6,7 @@ import pytest
 import torch
 from accelerate.data_loader import BatchSamplerShard
 
-from rxt_mrl.supervised.batches import BatchData, BatchPlan, BatchSampler, EndlessDialogues
+from rxt_mrl.supervised.batches import BatchData, BatchPlan, BatchSampler, DialoguesBySteps, EndlessDialogues
 from rxt_mrl.supervised.rows import interaction_rows, text_rows
 
 
@@ -75,6 +75,16 @@ def test_endless_dialogues_are_made_chunk_by_chunk(dialogues):
     assert made == [0, 1, 2]
     with pytest.raises(ValueError, match="one chunk"):
         endless.select([3, 4])
+
+
+def test_dialogues_of_each_number_of_steps_are_sets_of_their_own(dialogues):
+    long, short = dialogues.select(range(3)), dialogues.select(range(5), steps=1)
+    data = DialoguesBySteps({long.steps: long, 1: short})
+    assert (len(data), data.steps) == (5, long.steps)
+    assert torch.equal(data.select([4, 2], steps=1).query.ids, short.select([4, 2]).query.ids)
+    assert torch.equal(data.select([4, 2]).query.ids, long.select([1, 2]).query.ids), "4 is 1 of three"
+    batch = BatchData(data, 0).__getitems__([BatchPlan(0, (0, 1), 1)])
+    assert batch["ids"].shape[:2] == (2, 2)
 
 
 def test_interactions_and_texts_as_rows(dialogues, tokenizer):

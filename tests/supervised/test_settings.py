@@ -61,3 +61,12 @@ def test_the_nearer_limit_counts():
     assert not budget.out_of_time
     budget.start(used=10.0)
     assert budget.out_of_time
+
+
+def test_all_steps_that_a_batch_may_have():
+    phases = (StepsFrom(at=0, steps=1), StepsFrom(at=0.5, steps=3))
+    assert MemoryAwareSettings(updates=1, steps=4).all_steps == (4,)
+    assert MemoryAwareSettings(updates=1, steps=4, steps_from=phases).all_steps == (1, 3)
+    late = (StepsFrom(at=0.5, steps=2),)
+    assert MemoryAwareSettings(updates=1, steps=4, steps_from=late).all_steps == (2, 4)
+    assert MemoryAwareSettings(updates=1, steps=4, steps_from=late, min_steps=1).all_steps == (1, 2, 3, 4)

@@ -1,7 +1,6 @@
 """bAbI stories (Weston et al. 2015) as dialogues, with retention distances from the supporting-fact ids.
 
-A line of a bAbI file is ``N sentence``, or ``N question<TAB>answer<TAB>ids of supporting lines``; ``N = 1`` starts a
-new story. In a dialogue every follow-up is a query with an answer, and a question must not be told its own support
+In a dialogue every follow-up is a query with an answer, and a question must not be told its own support
 in the same message, or no memory is needed. So what a story tells before question k is told *before* the
 interaction that asks it; ``layout`` says where:
 
@@ -18,22 +17,24 @@ question. bAbI answers are single words and stay as they are.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
 from ...contracts import Ask, Dialogue, Interaction
-from ...errors import UserError
+from ...seeding import key
 from ...settings import Settings
-from .files import lines_of
-from .rows import Passed, Record, RowError
+from .babi_names import Renamer
+from .babi_stories import BabiLine, BabiStory
+from .rows import Passed, Record
 
 MOST_WRONG = 20
 """A kind of question with more different answers than this is open; its wrong answers are not listed."""
+
+BEFORE = 2
+"""A stretch of a story that is told begins at most so many sentences before the oldest that is needed."""
 
 SLOTS: Mapping[str, str] = {
     "where": "place", "is": "yes_no", "are": "yes_no", "does": "yes_no", "who": "person", "what": "thing",
@@ -47,127 +48,46 @@ class BabiOptions(Settings):
 
     layout: Literal["joined", "separate"] = "joined"
     windows: bool = False
-    """With ``steps``: make further dialogues of a story's later questions, in place of cutting them off."""
+    """With ``steps``: make further dialogues of a story's later questions, in place of cutting them off. Every question
+    stands in one; the last ones overlap where the questions do not come out even."""
+    tell: Literal["all", "needed"] = "all"
+    """What is told before the first question of a dialogue: all that came before, or only a stretch of it that holds
+    what the questions of the dialogue need."""
+    copies: int = Field(default=0, ge=0)
+    """So many copies of each training story, with people, places and objects renamed; validation has none."""
     acknowledge: str = Field(default="I will remember that.", min_length=1)
     """The answer to an interaction that only tells."""
     tasks: tuple[int, ...] = ()
     """Task numbers to take from a folder; none: all."""
 
 
-@dataclass(frozen=True, slots=True)
-class BabiLine:
-    """A statement, or a question with its answer and the numbers of the lines that support it."""
-
-    number: int
-    text: str
-    answer: str = ""
-    support: tuple[int, ...] = ()
-
-    @property
-    def is_question(self) -> bool:
-        """Whether the line asks."""
-        return bool(self.answer)
+# --- dialogues -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class BabiStory:
-    """The lines of one story, in order."""
-
-    lines: tuple[BabiLine, ...]
-
-
-@dataclass
-class _Open:
-    """A story that is being read."""
-
-    start: int
-    lines: list[BabiLine] = field(default_factory=list)
-    problem: str = ""
-
-
-def of_tasks(files: Sequence[Path], tasks: Sequence[int]) -> list[Path]:
-    """The files of the tasks (``qa1_...``, ``qa6_...``); all of them where no task is named.
+def with_copies(records: Iterable[Record], copies: int, *, seed: int = 0) -> Iterator[Record]:
+    """Story records, and after them all ``copies`` renamed copies of each; bad records go through.
 
     Raises:
-        UserError: a task that has no file.
+        UserError: nothing in the stories can be renamed.
     """
-    if not tasks:
-        return list(files)
-    by_task = {int(match[1]): file for file in files if (match := re.match(r"qa(\d+)_", file.name))}
-    missing = [task for task in tasks if task not in by_task]
-    if missing:
-        there = ", ".join(map(str, sorted(by_task))) or "none"
-        raise UserError(f"data: no bAbI task {missing[0]} among the files; there are: {there}")
-    return [by_task[task] for task in tasks]
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
-def story_records(files: Iterable[Path]) -> Iterator[Record]:
-    """The stories of bAbI files as records; a malformed line makes its story a bad record, with the line's number."""
-    for file in files:
-        story: _Open | None = None
-        for number, line in lines_of(file):
-            if isinstance(line, str) and not line.strip():
-                continue
-            parsed = str(line) if isinstance(line, RowError) else _parse(line)
-            if story is None or (isinstance(parsed, BabiLine) and parsed.number == 1):
-                if story is not None:
-                    yield _record(file, story)
-                story = _Open(number)
-            if story.problem:
-                continue
-            problem = parsed if isinstance(parsed, str) else _fits(story.lines, parsed)
-            if problem:
-                story.start, story.problem = number, problem
-            elif isinstance(parsed, BabiLine):
-                story.lines.append(parsed)
-        if story is not None:
-            yield _record(file, story)
-
-
-def _parse(line: str) -> BabiLine | str:
-    """The line, or what is wrong with it."""
-    head, _, rest = line.strip().partition(" ")
-    if not head.isdigit() or not rest.strip():
-        return f"not a bAbI line, 'N sentence' or 'N question<TAB>answer<TAB>ids' is needed: {line.strip()[:40]!r}"
-    parts = [part.strip() for part in rest.split("\t")]
-    if len(parts) == 1:
-        return BabiLine(int(head), parts[0])
-    ids = parts[2].split() if len(parts) > 2 else []
-    if len(parts) > 3 or not parts[0] or not all(item.isdigit() for item in ids):
-        return f"not a bAbI question, 'N question<TAB>answer<TAB>ids' is needed: {line.strip()[:40]!r}"
-    if not parts[1]:
-        return "the question has no answer"
-    return BabiLine(int(head), parts[0], parts[1], tuple(int(item) for item in ids))
-
-
-def _fits(lines: Sequence[BabiLine], line: BabiLine) -> str:
-    """What is wrong with a line after the others of its story; empty if nothing."""
-    expected = lines[-1].number + 1 if lines else 1
-    if line.number != expected:
-        return f"line number {line.number} in the story, {expected} or 1 is needed"
-    told = {other.number for other in lines if not other.is_question}
-    unknown = [number for number in line.support if number not in told]
-    if unknown:
-        return f"supporting line {unknown[0]} is not an earlier statement of the story"
-    return ""
-
-
-def _record(file: Path, story: _Open) -> Record:
-    value = RowError(story.problem) if story.problem else BabiStory(tuple(story.lines))
-    return Record(file.name, story.start, value, "line")
-
-
-# --- dialogues -------------------------------------------------------------------------------------------------------
+    originals = list(records)
+    yield from originals
+    stories = [(record, record.value) for record in originals if isinstance(record.value, BabiStory)]
+    if not copies or not stories:
+        return
+    renamer = Renamer(story for _, story in stories)
+    made = [renamer.copies(story, copies, seed, record.place, record.number) for record, story in stories]
+    for copy in zip(*made, strict=True):  # a limit leaves out copies before stories
+        for (record, _), story in zip(stories, copy, strict=True):
+            yield replace(record, value=story)
 
 
 def dialogue_records(records: Iterable[Record], options: BabiOptions, *, steps: int | None) -> Iterator[Record]:
     """Dialogues from story records; bad records go through.
 
     Args:
-        records: see :func:`story_records`; they are all read first, to know which answers a kind of question has.
+        records: see :func:`.babi_stories.story_records`; they are all read first, to know which answers a kind of
+            question has.
         options: layout and windows.
         steps: follow-ups of a dialogue; None: the whole story is one.
     """
@@ -179,9 +99,40 @@ def dialogue_records(records: Iterable[Record], options: BabiOptions, *, steps: 
             continue
         for lines in _windows(record.value.lines, options, steps):
             if not any(line.is_question for line in lines) or lines[0].is_question:
-                yield Record(record.place, record.number, Passed("nothing is told, or nothing asked"), record.unit)
+                yield replace(record, value=Passed("nothing is told, or nothing asked"))
             else:
-                yield Record(record.place, record.number, _dialogue(lines, options, answers), record.unit)
+                yield replace(record, value=_dialogue(lines, options, answers))
+
+
+def pairs(story: BabiStory) -> list[tuple[str, str]]:
+    """(query, answer) pairs that need no memory: a stretch of the story that holds the answer, and the question.
+
+    Raises:
+        Passed: nothing is told, or nothing asked.
+    """
+    found = []
+    for index, line in enumerate(story.lines):
+        if line.is_question:
+            told = [other.text for other in _told_for([line], story.lines[:index])]
+            found.append((" ".join([*told, line.text]), line.answer))
+    if not found:
+        raise Passed("nothing is told, or nothing asked")
+    return found
+
+
+def _told_for(questions: Sequence[BabiLine], before: Sequence[BabiLine]) -> list[BabiLine]:
+    """A stretch of what is told before some questions that holds all that supports them; all, where no id tells.
+
+    It begins up to ``BEFORE`` sentences before the oldest that supports, drawn from the texts: began it always with
+    that one, its place would give the answer away.
+    """
+    told = [line for line in before if not line.is_question]
+    if not told or not all(line.support for line in questions):
+        return told
+    oldest = min(number for line in questions for number in line.support)
+    latest = max((place for place, line in enumerate(told) if line.number <= oldest), default=0)
+    drawn = key("babi stretch", *(line.text for line in (*told, *questions))) % (BEFORE + 1)
+    return told[max(0, latest - drawn) :]
 
 
 def _answers(stories: Iterable[BabiStory]) -> dict[str, set[str]]:
@@ -204,19 +155,24 @@ def _values(line: BabiLine) -> list[str]:
 
 
 def _windows(lines: tuple[BabiLine, ...], options: BabiOptions, steps: int | None) -> list[tuple[BabiLine, ...]]:
-    """The story up to question ``steps``; with ``windows`` the later questions too, told all that came before."""
+    """The story up to question ``steps``; with ``windows`` the later questions too, told what came before."""
     asked = [index for index, line in enumerate(lines) if line.is_question]
     if not asked:
         return [lines]  # the caller passes it over
     # separate: question, telling, question ... are 2 * questions - 1 follow-ups
     size = len(asked) if steps is None else steps if options.layout == "joined" else (steps + 2) // 2
-    groups = [asked[start : start + size] for start in range(0, len(asked) - size + 1, size)]
-    if not groups:
+    if len(asked) < size:
         return [lines]  # too short: the check of `steps` says so
-    return [
-        tuple(line for index, line in enumerate(lines[: group[-1] + 1]) if not line.is_question or index >= group[0])
-        for group in (groups if options.windows else groups[:1])
-    ]
+    starts = [0]
+    if options.windows:
+        starts = sorted({*range(0, len(asked) - size + 1, size), len(asked) - size})
+    windows = []
+    for group in (asked[start : start + size] for start in starts):
+        before = [line for line in lines[: group[0]] if not line.is_question]
+        if options.tell == "needed":
+            before = _told_for([lines[index] for index in group], before)
+        windows.append((*before, *lines[group[0] : group[-1] + 1]))
+    return windows
 
 
 def _dialogue(lines: Sequence[BabiLine], options: BabiOptions, answers: Mapping[str, set[str]]) -> Dialogue:

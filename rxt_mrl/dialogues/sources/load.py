@@ -26,6 +26,7 @@ from ..storyworld import pairs as storyworld_pairs
 from ..storyworld import plain_stories as storyworld_texts
 from . import babi
 from . import files as loading
+from .babi_stories import of_tasks, story_records
 from .rows import (
     LoadReport,
     Passed,
@@ -137,7 +138,8 @@ def load_pairs(
 ) -> list[tuple[str, str]]:
     """(query, answer) pairs for stage 2: of a ``{query, answer}`` set, or every interaction of the dialogues.
 
-    ``storyworld`` and ``tinystories`` give pairs that need no memory: a story and a question about it in one query.
+    ``storyworld``, ``tinystories`` and ``babi`` give pairs that need no memory: what is told and a question about it in
+    one query.
     A data set that has only texts gives the first sentence of each with how it goes on.
 
     Args:
@@ -163,6 +165,10 @@ def load_pairs(
             return tinystories.story_pairs(text, options, seed=seed)
 
         return _collect(settings, _stories(settings, _split(split)), about, split, limit, report)
+
+    if settings.source == "babi":
+        stories = _babi_stories(settings, _split(split), seed)
+        return _collect(settings, stories, babi.pairs, split, limit, report)
 
     def parse(value: Any) -> list[tuple[str, str]]:
         names = settings.columns
@@ -203,9 +209,7 @@ def _records(
         made = storyworld_dialogues(config, episodes or EPISODES, _storyworld_split(settings, split), seed)
         yield from _numbered("storyworld", made)
     elif settings.source == "babi":
-        options = settings.typed_options()
-        files = babi.of_tasks(_files(settings, split), options.tasks)
-        yield from babi.dialogue_records(_held(settings, split, babi.story_records(files)), options, steps=steps)
+        yield from babi.dialogue_records(_babi_stories(settings, split, seed), settings.typed_options(), steps=steps)
     elif settings.source == "tinystories":
         options = settings.typed_options()
         yield from tinystories.dialogue_records(_stories(settings, split), options, steps=steps, seed=seed)
@@ -248,6 +252,13 @@ def _stories(settings: DataSettings, split: Split) -> Iterator[Record]:
             except RowError as error:
                 value = error
         yield Record(record.place, record.number, value, record.unit)
+
+
+def _babi_stories(settings: DataSettings, split: Split, seed: int) -> Iterator[Record]:
+    """The stories of bAbI files, with the copies that training gets."""
+    options = settings.typed_options()
+    records = _held(settings, split, story_records(of_tasks(_files(settings, split), options.tasks)))
+    return babi.with_copies(records, 0 if split == "validation" else options.copies, seed=seed)
 
 
 def _ours(settings: DataSettings, split: Split) -> Split:

@@ -128,6 +128,11 @@ class DataSettings(Settings):
             raise ValueError(explain(kind, error, "options.")) from None
 
     @property
+    def has_windows(self) -> bool:
+        """Whether other dialogues are made for another number of follow-ups, and not only shorter ones."""
+        return self.source in OPTIONS and bool(getattr(self.typed_options(), "windows", False))
+
+    @property
     def label(self) -> str:
         """The source in a few words, for messages."""
         where = self.path or self.name
