@@ -61,12 +61,14 @@ class Ask:
         told_at: index of the interaction that told it (0 = the first interaction of the dialogue), or ``NEVER_TOLD``.
         wrong: values that a right answer must not claim (outdated ones, the same slot of other characters); optional.
         slot: what kind of fact it is (``"color"``); optional, for reports and ``OWN_WORDS``.
+        ability: what the question takes (``"recall"``, ``"update"``, ``"two_facts"``, ...); optional, for reports.
     """
 
     value: str
     told_at: int
     wrong: tuple[str, ...] = ()
     slot: str = ""
+    ability: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def test_retention_has_what_is_promised(finished: Path) -> None:
     results = [stage["sources"]["main"] for stage in report["stages"].values()]
     for result in (report, *results):
         assert result.keys() >= REQUIRED
-        assert (result["schema_version"], result["episodes"], result["steps"]) == (2, 10, 3)
+        assert (result["schema_version"], result["episodes"], result["steps"]) == (3, 10, 3)
         assert set(result["recall_by_distance"]) <= {"1", "2", "3"}
         assert 0 <= result["recall_ci95"][0] <= result["recall"] <= result["recall_ci95"][1] <= 1
         assert 0 <= result["score_min"] <= result["score_mean"] <= result["score_max"] <= 10

@@ -1,8 +1,8 @@
 """Dialogues as rows of the published TinyStories-MRL schema, and as a ``datasets.Dataset``.
 
 A row is ``{query, answer, interactions: [{query, answer, asks}, ...]}``. ``asks`` is ours and optional: the facts
-that a right answer must contain, each ``{value, told_at, wrong, slot}`` (see ``contracts.Ask``). Rows without it
-are read too; their interactions have no annotated facts.
+that a right answer must contain, each ``{value, told_at, wrong, slot, ability}`` (see ``contracts.Ask``). Rows without
+it are read too; their interactions have no annotated facts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def features(*, asks: bool = True) -> Features:
     text = Value("string")
     interaction: dict[str, Any] = {"query": text, "answer": text}
     if asks:
-        interaction["asks"] = List({"value": text, "told_at": Value("int64"), "wrong": List(text), "slot": text})
+        interaction["asks"] = List(
+            {"value": text, "told_at": Value("int64"), "wrong": List(text), "slot": text, "ability": text}
+        )
     return Features({"query": text, "answer": text, "interactions": List(interaction)})
 
 
@@ -38,7 +40,13 @@ def to_row(dialogue: Dialogue, *, asks: bool = True) -> Row:
         item: dict[str, Any] = {"query": turn.query, "answer": turn.answer}
         if asks:
             item["asks"] = [
-                {"value": ask.value, "told_at": ask.told_at, "wrong": list(ask.wrong), "slot": ask.slot}
+                {
+                    "value": ask.value,
+                    "told_at": ask.told_at,
+                    "wrong": list(ask.wrong),
+                    "slot": ask.slot,
+                    "ability": ask.ability,
+                }
                 for ask in turn.asks
             ]
         interactions.append(item)
@@ -116,10 +124,11 @@ def _ask(item: object, index: int, where: str) -> Ask:
         isinstance(wrong, str) or not isinstance(wrong, Sequence) or not all(isinstance(text, str) for text in wrong)
     ):
         raise UserError(f"{where}: wrong {wrong!r} is not a list of texts")
-    for text in (value, slot, *(wrong or ())):
+    ability = str(item.get("ability") or "")
+    for text in (value, slot, ability, *(wrong or ())):
         if problem := half_character(text):
             raise UserError(f"{where}: an ask holds {problem}")
-    return Ask(value, told_at, tuple(wrong or ()), slot)
+    return Ask(value, told_at, tuple(wrong or ()), slot, ability)
 
 
 def to_dataset(dialogues: Iterable[Dialogue], *, asks: bool = True) -> Dataset:

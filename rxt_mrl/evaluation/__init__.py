@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from .config import Control, EvaluationSettings
-from .intervals import Gain, Share, paired_gain, share_with_interval
-from .perplexity import TokenMetrics, token_metrics
+from .intervals import Gain, Mean, Share, mean_with_interval, paired_gain, share_with_interval
 from .plots import plot_retention, plot_stages
 from .report import joined, retention_table, write_retention
 from .retention import Retention, evaluate, fixed_embedding
+from .subjects.known import KnownSubject
+from .subjects.protocol import Subject
+from .subjects.rxt import RxTSubject
 
 __all__ = [
     "Control",
     "EvaluationSettings",
     "Gain",
+    "KnownSubject",
+    "Mean",
     "Retention",
+    "RxTSubject",
     "Share",
-    "TokenMetrics",
+    "Subject",
     "evaluate",
     "fixed_embedding",
     "joined",
+    "mean_with_interval",
     "paired_gain",
     "plot_retention",
     "plot_stages",
     "retention_table",
     "share_with_interval",
-    "token_metrics",
     "write_retention",
 ]

@@ -1,132 +1,186 @@
-"""Answer dialogues with a model: write, answer, write ... with the real memory and with controls, and keep the answers.
+"""Answer dialogues with a subject: write, answer, write ... with the real memory and with controls; keep the answers.
 
-Memory starts anew in every batch and is never carried over. Controls read another memory at each step, but the memory
-that is written is always the real one, with the real answers.
+What a subject knows starts anew with every dialogue and is never carried over. Controls answer from another state at
+each step, but what is written is always the real answer, to the real state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from ..contracts import RewardContext, TokenText, mode_of
 from ..dialogues.batching import DialogueTensors
 from ..dialogues.own_words import by_own_words
-from ..dialogues.template import join
-from ..dialogues.tokenizer import DialogueTokenizer
-from ..model import RxT, inference
-from ..model.generation import generate
+from ..dialogues.template import join, pad_rows
 from ..model.sampling import SamplingConfig
 from ..seeding import key
-from ..texts import Tokens, trim
+from ..texts import Tokens
+from .cohorts import Cohort
 from .config import Control, EvaluationSettings
-from .controls import batch_bounds, read_memories
+from .subjects.protocol import Subject, Turn
+
+ROOM = 8
+"""An answer may be so many tokens longer than the longest reference, where nothing else is said."""
 
 
 @dataclass(frozen=True)
 class AnsweredStep:
-    """The answers of one batch at one step.
+    """The answers of a cohort at one step; rows are the cohort's.
 
     Attributes:
-        rows: dialogues of the batch, as (first, last + 1).
         step: 1 for the first follow-up.
         context: of the real answers, for rewards.
         controls: contexts of the controls' answers (same questions, references and history).
+        dropped: int64 ``(rows,)``, interactions that did not fit (:class:`~.subjects.protocol.Answers`).
+        able: bool ``(rows,)`` by control: False where the control has no answer (nothing to put in the query, or it
+            does not fit).
     """
 
-    rows: tuple[int, int]
     step: int
     context: RewardContext
     controls: dict[Control, RewardContext]
+    dropped: np.ndarray
+    able: dict[Control, np.ndarray]
 
 
 def answer_dialogues(
-    model: RxT,
-    tokenizer: DialogueTokenizer,
+    subject: Subject[Any],
     dialogues: DialogueTensors,
+    cohort: Cohort,
     settings: EvaluationSettings,
     seed: int,
     *,
     embedding: Tensor | None = None,
 ) -> Iterator[AnsweredStep]:
-    """Answer all dialogues, batch by batch, step by step.
+    """Answer the dialogues of a cohort, step by step.
 
     Args:
-        model: in eval mode or not; it is answered with in eval mode and left as it was.
-        tokenizer: of the dialogues.
-        dialogues: cut to the episodes and steps that count.
-        settings: batch size, temperature, teacher forcing, controls.
-        seed: key of initial memories and of sampling.
+        subject: answers.
+        dialogues: the whole set, cut to the episodes and steps that count.
+        cohort: which of them.
+        settings: temperature, teacher forcing, controls.
+        seed: key of initial states and of sampling.
         embedding: ``(vocab, dim)`` for rewards.
     """
-    longest = int(dialogues.answer.mask.sum(-1).max()) + 8
-    sampling = SamplingConfig(temperature=settings.temperature, max_new_tokens=settings.max_new_tokens or longest)
-    for start, stop in batch_bounds(len(dialogues), settings.batch_size):
-        batch = dialogues.select(slice(start, stop))
-        yield from _answer_batch(model, tokenizer, batch, (start, stop), sampling, embedding, settings, seed)
-
-
-def _answer_batch(
-    model: RxT,
-    tokenizer: DialogueTokenizer,
-    batch: DialogueTensors,
-    rows: tuple[int, int],
-    sampling: SamplingConfig,
-    embedding: Tensor | None,
-    settings: EvaluationSettings,
-    seed: int,
-) -> Iterator[AnsweredStep]:
-    count = len(batch)
-    device = model.device
-    controls = settings.controls if count > 1 else tuple(name for name in settings.controls if name != "swapped")
-    with inference(model):
-        initial = model.initial_memory(count, seeds=[key(seed, "memory", row) for row in range(*rows)])
-    memory = initial
-    turns = batch.interactions()
-    ids, mask = turns.ids[:, 0], turns.mask[:, 0]
+    count, played = len(cohort.rows), len(cohort.played)
+    own = range(count)
+    batch = dialogues.select(list(cohort.played))
+    sampling = SamplingConfig(temperature=settings.temperature, max_new_tokens=answer_tokens(dialogues, settings))
+    controls = used_controls(subject, dialogues, settings)
+    initial = subject.start(played, initial_seeds(seed, cohort.played))
+    state = first = initial
+    written = Turn.of(batch, cohort.played, 0)
     history: list[TokenText] = []
     for step in range(1, batch.steps + 1):
-        ids, mask = trim(ids, mask)
-        history.append(tokenizer.token_text(ids, mask))
-        with inference(model):
-            memory = model.write(memory, ids.to(device), mask.to(device))
-        asked = batch.query.part(slice(None), step)
-        times = 1 + len(controls)
-        seeds = [key(seed, "answer", row, step) for row in range(*rows)]
-        answers = generate(
-            model,
-            asked.ids.repeat(times, 1).to(device),
-            asked.mask.repeat(times, 1).to(device),
-            read_memories(memory, initial, controls),
-            sampling,
-            seeds=seeds * times,
-            eos_id=tokenizer.eos_id,
+        rows = join(written.query, written.answer)
+        history.append(subject.tokenizer.token_text(rows.ids[:count], rows.mask[:count]))
+        state = subject.write(state, written)
+        first = state if step == 1 else first
+        asked = Turn.of(batch, cohort.played, step)
+        mine = asked.select(own)
+        told, able = with_facts(subject, batch, mine, sampling.max_new_tokens)
+        turns = [asked, *(told if name == "oracle" else mine for name in controls)]
+        seeds = [key(seed, "answer", row, step) for turn in turns for row in turn.dialogues]
+        states = subject.join([state, *(_read(subject, name, cohort, initial, first, state) for name in controls)])
+        answers = subject.answer(states, Turn.join(turns), sampling, seeds)
+        starts = [0, *(played + count * number for number in range(len(controls)))]
+        parts = [answers.tokens.part(slice(start, start + count)) for start in starts]
+        contexts = _contexts(subject, batch, mine, parts, history, embedding)
+        yield AnsweredStep(
+            step,
+            contexts[0],
+            dict(zip(controls, contexts[1:], strict=True)),
+            answers.dropped[:count],
+            {name: able if name == "oracle" else np.ones(count, dtype=bool) for name in controls},
         )
-        parts = list(map(Tokens, answers.ids.cpu().split(count), answers.mask.cpu().split(count)))
-        query = tokenizer.token_text(*asked)
-        reference = tokenizer.token_text(*batch.answer.part(slice(None), step))
-        contexts = [
-            by_own_words(
-                RewardContext(
-                    query=query,
-                    generated=tokenizer.token_text(*part),
-                    reference=reference,
-                    history=tuple(history),
-                    asks=tuple(asks[step] for asks in batch.asks),
-                    step=step,
-                    steps=batch.steps,
-                    strategy=batch.strategy,
-                    mode=mode_of(batch.strategy, step, batch.steps),
-                    embedding=embedding,
-                )
-            )
-            for part in parts
-        ]
-        yield AnsweredStep(rows, step, contexts[0], dict(zip(controls, contexts[1:], strict=True)))
-        if settings.teacher_forcing:
-            ids, mask = turns.ids[:, step], turns.mask[:, step]
-        else:
-            written = join(asked, parts[0])
-            ids, mask = written.ids, written.mask
+        said = answers.tokens.part(slice(0, played))
+        written = asked if settings.teacher_forcing else asked.answered(said)
+
+
+def used_controls(
+    subject: Subject[Any], dialogues: DialogueTensors, settings: EvaluationSettings
+) -> tuple[Control, ...]:
+    """The controls that are asked for, that the subject has, and for which there are dialogues enough."""
+    return tuple(
+        name for name in settings.controls if name in subject.controls and (name != "swapped" or len(dialogues) > 1)
+    )
+
+
+def _read(subject: Subject[Any], control: Control, cohort: Cohort, initial: Any, first: Any, now: Any) -> Any:
+    """What a control answers from, one row for each of the cohort's."""
+    if control == "swapped":
+        return subject.pick(now, cohort.partners)
+    return subject.pick(first if control == "frozen" else initial, range(len(cohort.rows)))
+
+
+def _contexts(
+    subject: Subject[Any],
+    batch: DialogueTensors,
+    turn: Turn,
+    parts: Sequence[Tokens],
+    history: Sequence[TokenText],
+    embedding: Tensor | None,
+) -> list[RewardContext]:
+    text = subject.tokenizer.token_text
+    context = RewardContext(
+        query=text(*turn.query),
+        generated=text(*turn.answer),
+        reference=text(*turn.answer),
+        history=tuple(history),
+        asks=turn.asks,
+        step=turn.number,
+        steps=batch.steps,
+        strategy=batch.strategy,
+        mode=mode_of(batch.strategy, turn.number, batch.steps),
+        embedding=embedding,
+    )
+    return [by_own_words(replace(context, generated=text(*part))) for part in parts]
+
+
+def answer_tokens(dialogues: DialogueTensors, settings: EvaluationSettings) -> int:
+    """Tokens of an answer, at most."""
+    return settings.max_new_tokens or int(dialogues.answer.mask.sum(-1).max()) + ROOM
+
+
+def initial_seeds(seed: int, rows: Sequence[int]) -> list[int]:
+    """One seed per dialogue for the initial state, whatever is played beside it."""
+    return [key(seed, "memory", row) for row in rows]
+
+
+def with_facts(subject: Subject[Any], batch: DialogueTensors, turn: Turn, room: int) -> tuple[Turn, np.ndarray]:
+    """The turn with the interactions that told its facts in the query; what they said first is cut where it is long.
+
+    Args:
+        subject: whose window it has to fit.
+        batch: the dialogues of the turn's rows, these first.
+        turn: what is asked.
+        room: tokens to leave for the answer.
+
+    Returns:
+        The turn, and bool ``(rows,)``: False where nothing is asked that was told before; the query is as it was then.
+    """
+    tokenizer = subject.tokenizer
+    places = [sorted({ask.told_at for ask in asks if 0 <= ask.told_at < turn.number}) for asks in turn.asks]
+    longest = None if subject.window is None else subject.window - room - 3
+    queries = []
+    for row, told in enumerate(places):
+        if not told:
+            queries.append(turn.query.ids[row][turn.query.mask[row]].tolist())
+            continue
+        facts = [text(tokenizer, tokens, row, place) for place in told for tokens in (batch.query, batch.answer)]
+        words, question = (
+            tokenizer.encode_text(part) for part in (" ".join(facts), text(tokenizer, batch.query, row, turn.number))
+        )
+        words = words if longest is None else words[max(0, len(words) + len(question) - longest) :]
+        queries.append([tokenizer.bos_id, tokenizer.query_id, *words, *question, tokenizer.answer_id])
+    return replace(turn, query=pad_rows(queries, pad_id=tokenizer.pad_id)), np.array([bool(told) for told in places])
+
+
+def text(tokenizer: Any, tokens: Tokens, row: int, turn: int) -> str:
+    """The text of one query or answer of a batch."""
+    return tokenizer.decode(tokens.ids[row, turn][tokens.mask[row, turn]])

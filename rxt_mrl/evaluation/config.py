@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
 from ..contracts import RewardSpec
 from ..settings import Settings
 
-Control = Literal["wiped", "swapped"]
-"""A memory that cannot help: ``wiped``, the initial one; ``swapped``, that of another dialogue at the same step."""
+Control = Literal["wiped", "swapped", "frozen", "oracle"]
+"""What is answered from in place of the memory: ``wiped``, the initial one; ``swapped``, that of the dialogue before at
+the same step; ``frozen``, as it was after the first interaction; ``oracle``, the initial one with the interactions that
+told the asked facts in the query. The first two cannot help."""
+
+CONTROLS: tuple[Control, ...] = get_args(Control)
 
 
 class EvaluationSettings(Settings):
@@ -26,7 +30,10 @@ class EvaluationSettings(Settings):
         temperature: 0 answers greedily, which is what recall is reported for; above 0 samples.
         max_new_tokens: longest answer; None: the longest reference answer and 8 tokens more.
         teacher_forcing: write the reference answers to memory in place of the model's own.
-        controls: memories that cannot help, measured beside the real one.
+        controls: what is answered from beside the real memory.
+        bits: dialogues, the first ones, of which each interaction is left out in turn (``steps`` times the work of
+            reading them once); 0: none.
+        context: most tokens that a stateless subject reads, answer included; None: as many as its model takes.
         reward: what the score is made of; None: the published composite.
         score: whether to score at all (recall and PPL do not need it).
     """
@@ -34,11 +41,13 @@ class EvaluationSettings(Settings):
     data: tuple[str, ...] | None = Field(default=None, min_length=1)
     episodes: int | None = Field(default=300, ge=1)
     steps: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(default=100, ge=2)
+    batch_size: int = Field(default=100, ge=1)
     temperature: float = Field(default=0.0, ge=0)
     max_new_tokens: int | None = Field(default=None, ge=1)
     teacher_forcing: bool = False
-    controls: tuple[Control, ...] = ("wiped", "swapped")
+    controls: tuple[Control, ...] = CONTROLS
+    bits: int = Field(default=100, ge=0)
+    context: int | None = Field(default=None, ge=8)
     reward: RewardSpec | None = None
     score: bool = True
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import t as student
 
 _Z95 = 1.959963984540054
+_LEAST_EFFECT = 0.5
+"""A design effect that is estimated lower is luck: some of its dialogues happen to have as many right answers."""
 
 
 class Share(NamedTuple):
@@ -19,13 +23,22 @@ class Share(NamedTuple):
     answers: int
 
 
+class Mean(NamedTuple):
+    """A mean with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    answers: int
+
+
 def share_with_interval(right: np.ndarray, dialogue: np.ndarray) -> Share | None:
     """Share of right answers, with a Wilson interval for answers that come in groups.
 
     Wilson's interval assumes independent answers. Answers of one dialogue share a memory, so the number of answers is
-    divided by the design effect: the variance of the share over dialogues by that of independent answers (at least
-    1). Where it cannot be estimated - all answers alike, or one dialogue - it is taken as the answers per dialogue:
-    every dialogue counts once.
+    divided by the design effect, the variance of the share over dialogues by that of independent answers; since that
+    variance is estimated, the quantile is Student's. Where it cannot be estimated (all answers alike, or one dialogue),
+    it is taken as the answers per dialogue: every dialogue counts once.
 
     Args:
         right: float ``(answers,)`` in [0, 1].
@@ -38,25 +51,52 @@ def share_with_interval(right: np.ndarray, dialogue: np.ndarray) -> Share | None
     if not count:
         return None
     value = float(right.mean())
-    _, group = np.unique(dialogue, return_inverse=True)
-    sizes = np.bincount(group).astype(float)
-    groups = len(sizes)
     independent = value * (1 - value) / count
+    variance, groups = _clustered(right, dialogue)
     if groups < 2 or independent <= 0:
-        effective = float(groups)
+        low, high = wilson(value, groups)
     else:
-        residuals = np.bincount(group, weights=right - value)
-        clustered = groups / (groups - 1) * float((residuals**2).sum()) / count**2
-        effective = count / max(1.0, clustered / independent)
-    low, high = wilson(value, effective)
+        effect = max(_LEAST_EFFECT, variance / independent)
+        low, high = wilson(value, count / effect, _student(groups - 1))
     return Share(value, low, high, count)
 
 
-def wilson(value: float, count: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share out of ``count`` independent trials."""
-    z2 = _Z95**2
-    centre = (value + z2 / (2 * count)) / (1 + z2 / count)
-    half = _Z95 / (1 + z2 / count) * math.sqrt(value * (1 - value) / count + z2 / (4 * count**2))
+def mean_with_interval(values: np.ndarray, dialogue: np.ndarray) -> Mean | None:
+    """Mean of values that come in groups, with Student's interval over the groups; of one group, without width.
+
+    Args:
+        values: float ``(answers,)``.
+        dialogue: int ``(answers,)``, the dialogue of each.
+
+    Returns:
+        The mean; None without any value.
+    """
+    if not len(values):
+        return None
+    value = float(values.mean())
+    variance, groups = _clustered(values, dialogue)
+    half = _student(groups - 1) * math.sqrt(variance) if groups > 1 else 0.0
+    return Mean(value, value - half, value + half, len(values))
+
+
+def _clustered(values: np.ndarray, dialogue: np.ndarray) -> tuple[float, int]:
+    """Variance of the mean when answers of one dialogue depend on each other, and the number of dialogues."""
+    _, group = np.unique(dialogue, return_inverse=True)
+    residuals = np.bincount(group, weights=values - values.mean())
+    groups = len(residuals)
+    return groups / max(1, groups - 1) * float((residuals**2).sum()) / len(values) ** 2, groups
+
+
+@cache
+def _student(freedom: int) -> float:
+    return float(student.ppf(0.975, freedom))
+
+
+def wilson(value: float, count: float, quantile: float = _Z95) -> tuple[float, float]:
+    """Wilson's interval of a share out of ``count`` independent trials; 95 % for the default ``quantile``."""
+    squared = quantile**2
+    centre = (value + squared / (2 * count)) / (1 + squared / count)
+    half = quantile / (1 + squared / count) * math.sqrt(value * (1 - value) / count + squared / (4 * count**2))
     return max(0.0, min(value, centre - half)), min(1.0, max(value, centre + half))
 
 

@@ -104,7 +104,13 @@ def _values(scores: Mapping[str, Tensor], place: tuple[int, ...]) -> dict[str, f
 
 
 def _ask(ask: Ask) -> dict[str, Any]:
-    return {"value": ask.value, "told_at": ask.told_at, "wrong": list(ask.wrong), "slot": ask.slot}
+    return {
+        "value": ask.value,
+        "told_at": ask.told_at,
+        "wrong": list(ask.wrong),
+        "slot": ask.slot,
+        "ability": ask.ability,
+    }
 
 
 def rescore(
@@ -193,10 +199,7 @@ def _context(
             )
             for turn in range(first["step"])
         ),
-        asks=tuple(
-            tuple(Ask(ask["value"], ask["told_at"], tuple(ask["wrong"]), ask["slot"]) for ask in row["asks"])
-            for row in rows
-        ),
+        asks=tuple(tuple(Ask(**{**ask, "wrong": tuple(ask["wrong"])}) for ask in row["asks"]) for row in rows),
         step=first["step"],
         steps=first["steps"],
         strategy=first["strategy"],

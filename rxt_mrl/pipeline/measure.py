@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from ..evaluation.intervals import paired_gain
 from ..evaluation.retention import evaluate
+from ..evaluation.subjects.rxt import RxTSubject
 from ..model import RxT
 from ..mrl.sampled_reward import sampled_reward
 from ..runs import RunDir
@@ -34,7 +35,7 @@ class Measuring:
             settings = self.recipe.evaluation.model_copy(update={"data": (source,)})
             if not whole:
                 settings = settings.model_copy(update={"episodes": min(QUICK_EPISODES, len(dialogues))})
-            results[source] = evaluate(model, self.tokenizer, dialogues, settings, seed=0).to_json()
+            results[source] = evaluate(RxTSubject(model, self.tokenizer), dialogues, settings, seed=0).to_json()
         return results
 
     def before(self, run: RunDir, model: RxT, embedding: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -109,5 +109,9 @@ def _ask(ask: Any) -> Ask:
     if isinstance(ask, Ask):
         return ask
     return Ask(
-        str(ask["value"]), int(ask.get("told_at") or 0), tuple(ask.get("wrong") or ()), str(ask.get("slot") or "")
+        str(ask["value"]),
+        int(ask.get("told_at") or 0),
+        tuple(ask.get("wrong") or ()),
+        str(ask.get("slot") or ""),
+        str(ask.get("ability") or ""),
     )

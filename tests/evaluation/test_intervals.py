@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rxt_mrl.evaluation.intervals import paired_gain, share_with_interval, wilson
+from rxt_mrl.evaluation.intervals import mean_with_interval, paired_gain, share_with_interval, wilson
 
 
 def test_wilson_against_a_textbook_value():
@@ -24,7 +24,7 @@ def test_answers_of_one_dialogue_count_less():
     share = share_with_interval(right, np.repeat(np.arange(10), 10))
     assert share is not None
     assert share.value == 0.7
-    assert (share.low, share.high) == pytest.approx(wilson(0.7, 9), abs=1e-6)
+    assert (share.low, share.high) == pytest.approx(wilson(0.7, 9, 2.262157), abs=1e-6)  # Student's, 9 degrees
 
 
 def test_all_right_is_no_certainty():
@@ -35,15 +35,40 @@ def test_all_right_is_no_certainty():
     assert share_with_interval(np.array([]), np.array([])) is None
 
 
-def test_the_interval_holds_what_it_promises():
+def recalls(kind: str, draw: np.random.Generator, dialogues: int, steps: int) -> np.ndarray:
+    """Chances of being right ``(dialogues, steps)``, of mean 0.8: alike, by dialogue, or falling with the step."""
+    if kind == "by dialogue":
+        return np.repeat(draw.beta(8, 2, size=(dialogues, 1)), steps, 1)
+    chances = np.full(steps, 0.8) if kind == "alike" else np.linspace(0.95, 0.65, steps)
+    return np.broadcast_to(chances, (dialogues, steps))
+
+
+@pytest.mark.parametrize("kind", ["alike", "by dialogue", "by step"])
+@pytest.mark.parametrize(("dialogues", "steps"), [(20, 8), (100, 8), (300, 1)])
+def test_a_policy_of_known_recall_is_covered(kind: str, dialogues: int, steps: int) -> None:
+    """Simulated evaluations: twice 500, since of 500 a true 95 % may be 93 by chance."""
+    draw = np.random.default_rng(2)
+    number = np.repeat(np.arange(dialogues), steps)
+    mean = recalls("by step", draw, 1, steps).mean() if kind == "by step" else 0.8
+    inside = 0
+    for _ in range(1000):
+        right = draw.random((dialogues, steps)) < recalls(kind, draw, dialogues, steps)
+        share = share_with_interval(right.ravel().astype(float), number)
+        assert share is not None
+        inside += share.low <= mean <= share.high
+    assert 0.93 <= inside / 1000 <= 0.97
+
+
+def test_the_interval_of_a_mean_covers_it_too():
     draw = np.random.default_rng(0)
     inside = 0
-    for _ in range(400):
-        per_dialogue = draw.beta(8, 2, size=40)
-        right = (draw.random((40, 6)) < per_dialogue[:, None]).astype(float)
-        share = share_with_interval(right.ravel(), np.repeat(np.arange(40), 6))
-        inside += share.low <= 0.8 <= share.high
-    assert inside / 400 > 0.92
+    for _ in range(500):
+        values = draw.exponential(size=(25, 1)) + draw.normal(size=(25, 8))
+        mean = mean_with_interval(values.ravel(), np.repeat(np.arange(25), 8))
+        assert mean is not None
+        inside += mean.low <= 1.0 <= mean.high
+    assert 0.92 <= inside / 500 <= 0.97
+    assert mean_with_interval(np.array([]), np.array([])) is None
 
 
 def test_paired_gain():

@@ -210,4 +210,6 @@ def _asks(question: BabiLine, told_at: Mapping[int, int], answers: Mapping[str, 
     others = sorted(answers[_kind(question)] - set(values))
     wrong = tuple(others) if len(others) < MOST_WRONG else ()
     slot = SLOTS.get(_kind(question), "thing")
-    return tuple(Ask(value, oldest, wrong, slot) for value in values)
+    ability = "two_facts" if len(question.support) > 1 else "recall"
+    ability = {"yes_no": "yes_no", "number": "count"}.get(slot, ability)
+    return tuple(Ask(value, oldest, wrong, slot, ability) for value in values)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ...contracts import NEVER_TOLD, Ask
@@ -10,6 +11,12 @@ from .config import Kind
 from .phrasing import COMPARISONS
 from .plots import NUMBER_WORDS, Fact, Plot, Told
 from .vocabulary import NUMBERS
+
+ABILITIES: Mapping[str, str] = {
+    "before": "update", "check": "yes_no", "hop": "two_facts", "compare": "comparison", "tally": "count",
+    "untold": "abstention",
+}  # fmt: skip
+"""What a kind of question takes, where it is not recall; so does recall of a fact that has changed: ``update``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,9 @@ class Examiner:
         group = later if later and (not first or self.plot.rng.random() < self.plot.config.later_share) else first
         group = [fact for fact in group if fact.asked < 0] or group
         fact = group[self.plot.below(len(group))]
-        question = self._question(turn, fact, now, None if not (first_only or later_only) else first_only)
+        question = _with_ability(
+            self._question(turn, fact, now, None if not (first_only or later_only) else first_only)
+        )
         self._last = question.kind
         if question.kind != "tally":
             question.fact.asked = turn
@@ -73,7 +82,8 @@ class Examiner:
         if not untold:
             return None
         fact = untold[self.plot.below(len(untold))]
-        return Question("untold", fact, _ask("", NEVER_TOLD, list(self.plot.values[fact.slot.name]), fact.slot.name))
+        ask = _ask("", NEVER_TOLD, list(self.plot.values[fact.slot.name]), fact.slot.name)
+        return _with_ability(Question("untold", fact, ask))
 
     def _question(self, turn: int, fact: Fact, now: Told | None, first: bool | None) -> Question:
         """A question about a fact: kinds are tried in a random, weighted order until one makes sense."""
@@ -187,6 +197,12 @@ class Examiner:
             return None
         wrong = [NUMBER_WORDS[other] for other in range(2, 9) if other != count]
         return Question("tally", fact, _ask(value, latest, wrong, "tally"))
+
+
+def _with_ability(question: Question) -> Question:
+    """The question with what it takes, as it stands now: whether its fact has changed."""
+    usual = "update" if question.fact.past else "recall"
+    return replace(question, ask=replace(question.ask, ability=ABILITIES.get(question.kind, usual)))
 
 
 def _ask(value: str, told_at: int, wrong: list[str], slot: str) -> Ask:

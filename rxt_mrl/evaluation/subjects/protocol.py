@@ -20,6 +20,7 @@ from ...dialogues.batching import DialogueTensors
 from ...dialogues.tokenizer import DialogueTokenizer
 from ...model.sampling import SamplingConfig
 from ...texts import Tokens, trim
+from ..config import Control
 
 State = TypeVar("State")
 
@@ -112,6 +113,8 @@ class Subject(Protocol[State]):
     """What reports call it."""
     tokenizer: DialogueTokenizer
     """Of all tokens that go in and out."""
+    controls: tuple[Control, ...]
+    """Those that say something about it."""
 
     def about(self) -> dict[str, Any]:
         """``kind`` and what else a report should say of it (``parameters``, ...); plain values."""

@@ -15,6 +15,7 @@ from ...model import RxT, inference
 from ...model.generation import generate
 from ...model.sampling import SamplingConfig
 from ...texts import Tokens
+from ..config import CONTROLS
 from .protocol import Answers, Reading, Turn
 
 
@@ -26,6 +27,8 @@ class RxTSubject:
         tokenizer: of the model.
         name: what reports call it.
     """
+
+    controls = CONTROLS
 
     def __init__(self, model: RxT, tokenizer: DialogueTokenizer, name: str = "RxT") -> None:
         self.model, self.tokenizer, self.name = model, tokenizer, name
