@@ -306,10 +306,11 @@ def test_frozen_memory_trains_reading_alone(cli: Command, tiny: Path, finished: 
 def test_supervised_control_takes_the_place_of_mrl(cli: Command, tiny: Path, tmp_path: Path) -> None:
     outcome = cli(
         "train", tiny, "--out", tmp_path / "run", *ONLY_MRL, "--set", "control=supervised",
-        "--set", "control_seconds=0.2",
+        "--set", "control_seconds=0.2", "--set", 'beside=["MRL: +6 points"]',
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert "supervised control: " in outcome.out
+    assert "\nMRL: +6 points\n" in outcome.out
     assert not rollouts(tmp_path / "run")
     stages = json.loads((tmp_path / "run" / "evaluation" / "retention.json").read_text())["stages"]
     assert list(stages) == ["start", "mrl"]

@@ -145,6 +145,8 @@ class Recipe(Settings):
     control_seconds: float = Field(default=120.0, gt=0)
     control_rate: float = Field(default=0.5, gt=0)
     """Learning rate of the supervised control, as a share of stage 4's."""
+    beside: tuple[str, ...] = ()
+    """Lines that the end of a run prints below its own figures: what was measured before, with which other method."""
     reward_samples: int = Field(default=2, ge=1)
     """Sampled answers per held-out question, before and after MRL, for the gain in reward."""
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -216,7 +216,7 @@ class _Pipeline:
         results = {name: note["retention"] for name, note in self.results.items()}
         report = write_retention(self.run_dir, results)
         self.console.print(retention_table(results))
-        lines = effect_lines(self.results)
+        lines = effect_lines(self.results) + list(self.recipe.beside)
         lines += [f"run        {self.run_dir.path}", f"report     {report}"]
         lines += [f"picture    {path}" for path in self._pictures(results)]
         lines += [
