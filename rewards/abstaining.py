@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rxt_mrl.contracts import Ask
 
-from .claims import FUNCTION_WORDS, Text, claims, occurrences, parse, value_words
+from .claims import FUNCTION_WORDS, LABELS, Text, claims, is_symbol, occurrences, parse, value_words
 
 _PHRASES: tuple[tuple[str, ...], ...] = (
     ("not", "know"),
@@ -55,7 +55,9 @@ def abstains(answer: str, query: str = "", asks: Sequence[Ask] = ()) -> bool:
 
 def _strangers(said: Text, abstaining: set[int], question: Text) -> bool:
     """Whether words outside of the abstaining clauses could tell something."""
-    harmless = FUNCTION_WORDS | _EXCUSES | frozenset(question.words)
+    harmless = FUNCTION_WORDS | _EXCUSES | LABELS | frozenset(question.words)
     return any(
-        word not in harmless for word, clause in zip(said.words, said.clauses, strict=True) if clause not in abstaining
+        word not in harmless and not is_symbol(word)
+        for word, clause in zip(said.words, said.clauses, strict=True)
+        if clause not in abstaining
     )

@@ -10,7 +10,20 @@ import torch
 from rxt_mrl.contracts import NEVER_TOLD, Ask, RewardContext
 from rxt_mrl.errors import UserError
 
-from .claims import ARTICLES, Text, claims, common_run, hedges, mentions, occurrences, parse, value_words
+from .claims import (
+    ARTICLES,
+    LABELS,
+    Text,
+    claims,
+    common_run,
+    hedges,
+    is_symbol,
+    mentions,
+    occurrences,
+    parse,
+    stands_whole,
+    value_words,
+)
 
 Match = Literal["words", "exact"]
 
@@ -36,6 +49,11 @@ class FactRecall:
     ("red or blue", "red and blue"); a list of values; a value said again and again; an answer more than ``longest``
     times as long as the reference. A rule that the reference itself breaks is not applied. If one slot is asked for
     twice and the reference has only the newest value, the older one is wrong.
+
+    Values are compared as a reader compares them (``reading``): numbers by value, in digits or words, with their sign
+    and unit; names, compounds and symbols whole ("York" is not "New York", "red" not "dark-red", "C" not "C++");
+    markup, JSON and labels ("Answer: red") do not count. Where the reference has the value as a part of something
+    longer, an answer may too.
 
     What it cannot tell apart: it does not know who the fact is about ("The cat is red" for "The dog is red"), nor a
     right answer from one with another, unannotated value added in a sentence of its own ("It is red. It is blue.").
@@ -87,16 +105,19 @@ class FactRecall:
             return 0.0
         wanted, wrong = _wanted(asks, model)
         if self.match == "exact":
-            return float(_bare(said) == [word for value in wanted for word in value])
-        known = frozenset(model.words).union(*wanted)
-        if self._trick(said, model, wanted, wrong, known, history):
-            return 0.0
+            return float(_bare(said, wanted) == [word for value in wanted for word in value])
         question = parse(query)
+        known = frozenset(model.words).union(*wanted)
+        beside = known.union(question.words)
+        if self._trick(said, model, wanted, wrong, known if "or" in question.words else beside, history):
+            return 0.0
         stated = 0
         for value in wanted:
             echo = _echo(said, model, question) if mentions(question, value) else range(0)
-            denied_too = mentions(model, value) and not claims(model, value)
-            stated += claims(said, value, echo) or (denied_too and mentions(said, value))
+            # The reference says whether the value may be a part of something longer, and be denied.
+            whole = beside if stands_whole(model, value, beside) or not mentions(model, value) else None
+            denied_too = mentions(model, value) and not claims(model, value, known=whole)
+            stated += claims(said, value, echo, whole) or (denied_too and mentions(said, value))
         return stated / len(wanted)
 
     def _trick(
@@ -144,8 +165,14 @@ def _wanted(asks: Sequence[Ask], model: Text) -> tuple[list[tuple[str, ...]], li
     return wanted, [value for value in dict.fromkeys(wrong) if value not in wanted and not mentions(model, value)]
 
 
-def _bare(text: Text) -> list[str]:
-    return [word for word in text.words if word not in ARTICLES]
+def _bare(text: Text, wanted: Sequence[tuple[str, ...]]) -> list[str]:
+    """The words of an answer without articles, labels, and signs that no value has."""
+    kept = frozenset().union(*wanted)
+    return [
+        word
+        for at, word in enumerate(text.words)
+        if word in kept or not (word in ARTICLES or is_symbol(word) or (at in text.labels and word in LABELS))
+    ]
 
 
 def _echo(said: Text, model: Text, question: Text) -> range:
