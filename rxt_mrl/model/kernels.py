@@ -8,6 +8,9 @@ are one file because numba's cache on disk notices a change of a function's own 
 
 Keys and values come transposed, ``(batch, kv heads, head dim, tokens)``: then every loop runs over neighbours.
 A NaN among the inputs is a NaN among the outputs: only the search for a maximum assumes that there is none.
+
+A loop that sums does not store into another array: the compiler would vectorise it only where the arrays lie far enough
+apart, a question of chance, and the order of a sum, thus its last bit, would depend on the answer.
 """
 
 from __future__ import annotations
@@ -469,12 +472,13 @@ def draw_step(logits: Array, temperature: float, uniforms: Array, ids: Array, lo
         peak = _highest(scores, vocab)
         total = _f32(0.0)
         for block in range(len(sums)):
-            part = _f32(0.0)
-            for j in range(block * _BLOCK, min(vocab, (block + 1) * _BLOCK)):
+            start, stop = block * _BLOCK, min(vocab, (block + 1) * _BLOCK)
+            for j in range(start, stop):
                 x = (scores[j] - peak) * factor
-                weight = _f32(0.0) if x < _LOWEST else _exp(x)
-                weights[j] = weight
-                part += weight
+                weights[j] = _f32(0.0) if x < _LOWEST else _exp(x)
+            part = _f32(0.0)
+            for j in range(start, stop):
+                part += weights[j]
             sums[block] = part
             total += part
         left, block = uniforms[row] * total, 0

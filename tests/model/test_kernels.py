@@ -159,3 +159,21 @@ def test_a_graph_that_is_compiled_is_plain_torch():
     with torch.no_grad():
         compiled = torch.compile(model.decode, backend="eager")
         torch.testing.assert_close(compiled(ids, memory), model.decode(ids, memory), **CLOSE)
+
+
+@pytest.mark.parametrize("vocab", [137, 400, 512])
+def test_a_draw_does_not_depend_on_where_arrays_lie(vocab):
+    """Free memory is filled with pieces of chance sizes, so that the kernel's own arrays lie next to its arguments."""
+    chance = np.random.default_rng(0)
+    logits, uniforms = chance.standard_normal((3, vocab)).astype(np.float32), chance.random(3).astype(np.float32)
+    sizes, seen, pieces = [vocab, vocab + 3, vocab // 2, 4, 8, 16], set(), []
+    for _ in range(400):
+        pieces = [piece for piece in pieces if chance.random() < 0.7]
+        pieces += [np.full(size, np.nan, np.float32) for size in chance.choice(sizes, chance.integers(6))]
+        scores = logits.copy()
+        if chance.random() < 0.5:
+            pieces.append(scores)
+        ids, log_probs, totals = np.zeros(3, np.int64), np.zeros(3, np.float32), np.zeros(3, np.float32)
+        kernels.draw_step(scores, 1.0, uniforms, ids, log_probs, totals)
+        seen.add((ids.tobytes(), log_probs.tobytes(), totals.tobytes()))
+    assert len(seen) == 1
