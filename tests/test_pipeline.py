@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from rxt_mrl.pipeline.data import RunData
 from rxt_mrl.pipeline.measure import Measuring, effect_lines
+from rxt_mrl.pipeline.provenance import with_choices
 from rxt_mrl.pipeline.recipe import load_recipe
 from rxt_mrl.runs import RunDir
 
@@ -172,6 +173,13 @@ def test_interrupted_everywhere_and_resumed_equals_uninterrupted(
     reports = [json.loads((path / "evaluation" / "retention.json").read_text()) for path in (run, finished)]
     assert reports[0] == reports[1]
     assert "MRL: 4 updates" in outcome.out
+
+
+def test_what_a_run_measured_is_kept(tiny: Path, finished: Path) -> None:
+    stored = finished / "recipe.yaml"
+    assert yaml.safe_load(stored.read_text())["recipe"]["products"] == "torch"
+    assert with_choices(load_recipe(str(tiny), ["products=auto"]), stored).products == "torch"
+    assert with_choices(load_recipe(str(tiny), ["products=onednn"]), stored).products == "onednn"
 
 
 def test_what_resume_refuses(cli: Command, tiny: Path, finished: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import products
 from .config import AttentionConfig, RopeLayout
 from .rope import rotate
 
@@ -107,9 +108,8 @@ def grouped_attention(
         q = q.repeat(1, kv_heads // query_heads, 1, 1)
     if not k.is_contiguous() and k.mT.is_contiguous() and mask is None and not causal and not dropout:
         return _products(q, k, v)
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=causal, dropout_p=dropout, enable_gqa=query_heads > kv_heads
-    )
+    options = {"attn_mask": mask, "is_causal": causal, "dropout_p": dropout, "enable_gqa": query_heads > kv_heads}
+    return products.aside(F.scaled_dot_product_attention, q, k, v, **options)
 
 
 def _products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

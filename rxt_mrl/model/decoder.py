@@ -14,6 +14,7 @@ from .config import DecoderConfig, RxTConfig
 from .device import use_kernels
 from .hub import HubModel
 from .layers import Stack, mean_stats
+from .moe import RouterStats
 from .norms import make_norm
 from .stepping import DecoderSteps, TorchSteps
 
@@ -64,14 +65,35 @@ class Decoder(Stack, HubModel):
         Raises:
             UserError: on wrong shapes, dtypes or ids.
         """
-        check_tokens(ids, mask, self.config)
-        memory_kv = self.memory_kv(self._checked(memory, ids.shape[0]))
-        outputs, stats = self.run(ids, memory_kv=memory_kv, causal=True, token_mask=mask)
-        hidden = outputs[-1] if keep is None else outputs[-1][keep]
-        router = mean_stats(stats)
+        hidden, router = self.hidden(ids, self._checked(memory, ids.shape[0]), mask, keep)
         if router is None:
             return DecoderOutput(self.logits(hidden), None, None)
         return DecoderOutput(self.logits(hidden), router.loss, router.load)
+
+    def hidden(
+        self,
+        ids: Tensor,
+        memory: Tensor,
+        mask: Tensor | None = None,
+        keep: Tensor | None = None,
+        readers: Tensor | None = None,
+    ) -> tuple[Tensor, RouterStats | None]:
+        """What :meth:`logits` reads, as :meth:`forward`; and the routers' statistics.
+
+        Args:
+            ids: as in :meth:`forward`.
+            memory: ``(L, M, S, D)``.
+            mask: as in :meth:`forward`.
+            keep: as in :meth:`forward`.
+            readers: long ``(B,)``, which of the M memories each row reads; None: row b reads memory b. The keys and
+                values of a memory that several rows read are computed once.
+        """
+        check_tokens(ids, mask, self.config)
+        memory_kv = self.memory_kv(memory)
+        if readers is not None:
+            memory_kv = [(k.index_select(0, readers), v.index_select(0, readers)) for k, v in memory_kv]
+        outputs, stats = self.run(ids, memory_kv=memory_kv, causal=True, token_mask=mask)
+        return (outputs[-1] if keep is None else outputs[-1][keep]), mean_stats(stats)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Head of the model: ``(..., D)`` to ``(..., V)``."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import layer_norm
 
 from rxt_mrl import seeding
 from rxt_mrl.model import RxT
@@ -27,7 +27,7 @@ class Features:
     """What the critic sees; rows are ``e * steps + n``.
 
     Attributes:
-        memory: ``(rows, layers * slots, dim)`` after the write.
+        memory: ``(rows, layers * slots, dim)`` after the write, each slot normalized: mean 0, variance 1.
         query: ``(rows, dim)``, mean of the encoder's last layer over the query.
         horizon: ``(rows,)``, discounted number of the rewards still to come, this one included.
     """
@@ -43,6 +43,9 @@ class Features:
 
 class MemoryCritic(nn.Module):
     """Attend from the query to the memory slots, then a small network: the mean reward to expect per step to come.
+
+    The slots are many and the query is one: what would be done to each slot (scale of the norm, keys, values) is done
+    to the query before it meets them, and to the two averages that are taken of them.
 
     Args:
         dim: embedding size of the model.
@@ -62,11 +65,13 @@ class MemoryCritic(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """Values ``(rows,)``: the discounted sum of the rewards to come."""
-        memory, query = self.memory_norm(features.memory), self.query_norm(features.query)
-        value = self.value(memory)
-        found = scaled_dot_product_attention(self.query(query).unsqueeze(1), self.key(memory), value).squeeze(1)
-        mean = self.head(torch.cat([found, value.mean(1), query], -1)).squeeze(-1)
-        return mean * features.horizon
+        norm, slots, query = self.memory_norm, features.memory, self.query_norm(features.query)
+        # Biases of norm and keys would shift the scores of all slots alike.
+        point = (self.query(query) @ self.key.weight) * norm.weight * self.key.out_features**-0.5
+        weights = torch.bmm(slots, point.unsqueeze(-1)).squeeze(-1).softmax(-1)
+        averages = torch.stack([weights, torch.full_like(weights, 1 / weights.shape[1])], 1)
+        found, mean = self.value(torch.bmm(averages, slots) * norm.weight + norm.bias).unbind(1)
+        return self.head(torch.cat([found, mean, query], -1)).squeeze(-1) * features.horizon
 
 
 @torch.no_grad()
@@ -87,7 +92,8 @@ def featurise(model: RxT, batch: Trajectories, memories: Tensor, gamma: float) -
     query = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
     left = torch.arange(batch.steps, 0, -1, device=ids.device)
     horizon = torch.stack([(gamma ** torch.arange(int(n), device=ids.device)).sum() for n in left])
-    return Features(read.transpose(0, 1).flatten(1, 2).float(), query.float(), horizon.repeat(len(batch)).float())
+    slots = layer_norm(read.float(), read.shape[-1:]).transpose(0, 1).flatten(1, 2)
+    return Features(slots, query.float(), horizon.repeat(len(batch)).float())
 
 
 class CriticTrainer:

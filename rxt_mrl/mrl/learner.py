@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -148,6 +147,7 @@ class Learner:
         trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         # Where a penalty looks at every answer, none is left out.
         drop = how.kind == "ppo" and not how.entropy and reference is None
+        whole = how.kind == "impo" or how.entropy > 0
         through = flow(settings.truncate_scan, settings.bound_scan)
         collected: list[dict[str, float]] = []
         first_ratio = moved = 0.0
@@ -158,7 +158,7 @@ class Learner:
                 part, answers = _to_learn_from(batch, advantages, rows, drop)
                 if not len(answers):
                     continue
-                seen = replay(self.model, part, answers, self.sampling, through)
+                seen = replay(self.model, part, answers, self.sampling, through, whole)
                 if not collected:
                     first_ratio = (seen.log_probs - answers.log_probs).abs().max().item()
                 moved = objectives.k3(answers.log_probs, seen.log_probs.detach(), answers.mask).item()
@@ -193,11 +193,9 @@ class Learner:
                 seen.log_probs, answers.log_probs, answers.advantages, mask, how.clip, how.mean, weights
             )
             parts = {"surrogate": loss}
-        with nullcontext() if how.entropy and how.kind == "ppo" else torch.no_grad():
-            entropy = spread(objectives.entropy(seen.distribution), answers.mask)
-            parts["entropy"] = objectives.masked_mean(entropy, mask, how.mean)
+        parts["entropy"] = objectives.masked_mean(seen.entropy, mask, how.mean)
         if how.entropy and how.kind == "ppo":
-            loss = loss - how.entropy * objectives.masked_mean(entropy, mask, how.mean, weights)
+            loss = loss - how.entropy * objectives.masked_mean(seen.entropy, mask, how.mean, weights)
         if anchor is not None:
             parts["reference_kl"] = objectives.k3(seen.log_probs, anchor, mask, how.mean, weights)
             loss = loss + how.reference_kl * parts["reference_kl"]
@@ -258,6 +256,7 @@ def _impo(
     """The published objective, averaged over the steps of the episodes; one answer per step, none left out."""
     how = settings.objective
     shape = (len(part), part.steps)
+    assert seen.distribution is not None
     distribution = spread(seen.distribution, answers.mask)
     # Past the end of an answer the published distribution is uniform.
     uniform = -math.log(distribution.shape[-1])

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from rxt_mrl.errors import UserError
-from rxt_mrl.model import RxT
+from rxt_mrl.model import RxT, products
 
 from .config import RolloutSettings
 from .environment import StageSetup
@@ -33,8 +33,14 @@ def make_pool(model: RxT, settings: RolloutSettings) -> Pool:
 class _Actor(RolloutWorker):
     """A rollout worker in a process of its own: built from a configuration, never shares the learner's model."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, way: products.Products) -> None:
         super().__init__(RxT(config).eval())
+        self._way = way
+
+    def play(self, shard: Shard) -> Trajectories:
+        """As the learner's process would, to the last bit: its matrix products go the same way."""
+        with products.using(self._way):
+            return super().play(shard)
 
 
 class RayPool:
@@ -154,7 +160,7 @@ class RayPool:
         )
 
     def _create(self) -> Any:
-        actor: Any = self._class.remote(self._model.config)
+        actor: Any = self._class.remote(self._model.config, products.current())
         # Calls of one actor run in order, so nothing has to be waited for.
         if self._setups is not None:
             actor.configure.remote(self._setups)

@@ -9,6 +9,7 @@ probability ratio is 1 up to rounding.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -19,9 +20,11 @@ from rxt_mrl.dialogues.template import join
 from rxt_mrl.model import RxT
 from rxt_mrl.model.sampling import SamplingConfig, filtered_log_probs
 from rxt_mrl.model.scan import Flow, memory_rows
+from rxt_mrl.model.token_log_probs import many, token_log_probs
 from rxt_mrl.texts import Tokens
 
 from .answers import Answers
+from .objectives import entropy
 from .trajectories import Trajectories
 
 
@@ -30,14 +33,17 @@ class Replay:
     """Answers as the current model sees them. The n answer tokens stand in row-major order of the answers' mask.
 
     Attributes:
-        distribution: ``(n, vocab)`` log-probabilities at each answer token, tempered and filtered.
+        distribution: ``(n, vocab)`` log-probabilities at each answer token, tempered and filtered; None where nobody
+            asked for it and they would be many.
         log_probs: ``(M, T)`` of the answer tokens; 0 where masked.
+        entropy: ``(M, T)`` of the distributions, in nats; 0 where masked. Without gradient where nobody asked for it.
         memories: ``(N + 1, layers, E, slots, dim)``: before the first write that an answer follows, and after each.
         router_loss: of a mixture-of-experts decoder; None without.
     """
 
-    distribution: Tensor
+    distribution: Tensor | None
     log_probs: Tensor
+    entropy: Tensor
     memories: Tensor
     router_loss: Tensor | None
 
@@ -61,7 +67,7 @@ def write_all(model: RxT, batch: Trajectories, flow: Flow | None = None) -> Tens
 def score(
     model: RxT, batch: Trajectories, memories: Tensor, rows: Tensor, ids: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor | None]:
-    """Logits ``(n, vocab)`` that predict the n tokens of some answers, and the router loss.
+    """What the head reads to predict the n tokens of some answers, ``(n, dim)``, and the router loss.
 
     Args:
         model: the model.
@@ -75,12 +81,23 @@ def score(
     joined = join(Tokens(query_ids, query_mask), Tokens(ids, mask))
     # Position p predicts token p + 1.
     keep = torch.cat([joined.answer_mask[:, 1:], torch.zeros_like(joined.answer_mask[:, :1])], dim=1)
-    output = model.decode_output(joined.ids, memory_rows(memories[1:])[:, rows], joined.mask, keep)
-    return output.logits, output.router_loss
+    every = memory_rows(memories[1:])
+    used, readers = rows.unique(return_inverse=True)
+    if len(used) < every.shape[1]:
+        every = every.index_select(1, used)
+    hidden, router = model.decoder.hidden(
+        joined.ids, every, joined.mask, keep, None if len(used) == len(rows) else readers
+    )
+    return hidden, None if router is None else router.loss
 
 
 def replay(
-    model: RxT, batch: Trajectories, answers: Answers, sampling: SamplingConfig, flow: Flow | None = None
+    model: RxT,
+    batch: Trajectories,
+    answers: Answers,
+    sampling: SamplingConfig,
+    flow: Flow | None = None,
+    whole: bool = False,
 ) -> Replay:
     """Score answers of the episodes under the current model, with gradient through every write.
 
@@ -90,14 +107,28 @@ def replay(
         answers: which of their answers.
         sampling: the settings under which the answers were drawn.
         flow: see :func:`write_all`.
+        whole: whether the whole distributions are asked for, with gradient.
     """
     memories = write_all(model, batch, flow)
     rows = answers.episode * batch.steps + answers.step
-    logits, router = score(model, batch, memories, rows, answers.ids, answers.mask)
-    tokens = answers.ids[answers.mask]
-    distribution = filtered_log_probs(logits, sampling, keep=tokens)
-    chosen = distribution.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
-    return Replay(distribution, spread(chosen, answers.mask), memories, router)
+    hidden, router = score(model, batch, memories, rows, answers.ids, answers.mask)
+    tokens, distribution = answers.ids[answers.mask], None
+    if not whole and _in_pieces(model, hidden, sampling):
+        normed = model.decoder.head_norm(hidden)
+        chosen, spreads = token_log_probs(normed, model.decoder.head, tokens, sampling.temperature)
+    else:
+        distribution = filtered_log_probs(model.decoder.logits(hidden), sampling, keep=tokens)
+        chosen = distribution.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+        with nullcontext() if whole else torch.no_grad():
+            spreads = entropy(distribution)
+    return Replay(distribution, spread(chosen, answers.mask), spread(spreads, answers.mask), memories, router)
+
+
+def _in_pieces(model: RxT, hidden: Tensor, sampling: SamplingConfig) -> bool:
+    """Whether the log-probabilities may be computed without the logits of all tokens at once, and should."""
+    exact = hidden.dtype == model.decoder.head.weight.dtype == torch.float32
+    plain = exact and not torch.is_autocast_enabled(hidden.device.type) and not sampling.filters
+    return plain and many(len(hidden), model.config.vocab_size)
 
 
 def spread(values: Tensor, mask: Tensor) -> Tensor:
@@ -110,5 +141,5 @@ def spread(values: Tensor, mask: Tensor) -> Tensor:
 def supervised_loss(model: RxT, batch: Trajectories, memories: Tensor) -> Tensor:
     """Mean cross-entropy, per token, of the reference answers read from the memories of the rollout."""
     ids, mask = batch.reference_ids.flatten(0, 1), batch.reference_mask.flatten(0, 1)
-    logits, _ = score(model, batch, memories, torch.arange(len(ids), device=ids.device), ids, mask)
-    return cross_entropy(logits.float(), ids[mask])
+    hidden, _ = score(model, batch, memories, torch.arange(len(ids), device=ids.device), ids, mask)
+    return cross_entropy(model.decoder.logits(hidden).float(), ids[mask])

@@ -29,6 +29,13 @@ def stored_recipe(path: Path) -> dict[str, Any]:
     return yaml12.read(path)["recipe"]
 
 
+def with_choices(recipe: Recipe, path: Path) -> Recipe:
+    """A recipe that leaves something to be measured (``products: auto``), with what a run has chosen."""
+    if recipe.products != "auto":
+        return recipe
+    return recipe.model_copy(update={"products": stored_recipe(path).get("products", "torch")})
+
+
 def check_same_recipe(recipe: Recipe, path: Path) -> None:
     """Refuse to go on with a run under another recipe, or with that of another minor version.
 

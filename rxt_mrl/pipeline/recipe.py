@@ -127,6 +127,9 @@ class Recipe(Settings):
     seed: int = Field(default=0, ge=0)
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of the learner; None: as torch chooses."""
+    products: Literal["torch", "onednn", "auto"] = "torch"
+    """Who computes matrix products on a CPU (:mod:`rxt_mrl.model.products`); ``auto`` measures at the start and keeps
+    its choice in the run. The last bits of all results depend on it."""
     device: str = "auto"
     """``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
     model: ModelSection = ModelSection()

@@ -18,7 +18,7 @@ from rich.console import Console
 from ..errors import UserError
 from ..evaluation.plots import plot_retention, plot_stages
 from ..evaluation.report import Results, retention_table, write_retention
-from ..model import RxT
+from ..model import RxT, products
 from ..mrl.config import for_stage
 from ..mrl.stages import Stage
 from ..mrl.trainer import Training, train_mrl
@@ -62,6 +62,7 @@ def train(
         out = Path("runs") / f"{recipe.name}-seed{recipe.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     if resume:
         run = RunDir.resume(out)
+        recipe = provenance.with_choices(recipe, run.recipe_path)
         provenance.check_same_recipe(recipe, run.recipe_path)
     else:
         RunDir.check_free(out, overwrite=overwrite)
@@ -72,11 +73,15 @@ def train(
     data.check(complete=run.progress if resume else ())
     model = _initial_model(recipe, data)  # before anything is written: it may not fit
     if not resume:
+        if recipe.products == "auto":
+            recipe = recipe.model_copy(update={"products": products.choose(model.config)})
         run = RunDir.create(out, overwrite=overwrite)
         provenance.write_recipe(recipe, run.recipe_path)
     data.tokenizer.save(folder)
     try:
-        _Pipeline(recipe, data, run, model, console).run()
+        assert recipe.products != "auto"
+        with products.using(recipe.products):
+            _Pipeline(recipe, data, run, model, console).run()
     except KeyboardInterrupt:
         console.print(f"interrupted; go on with: rxt-mrl train {run.recipe_path} --out {out} --resume", soft_wrap=True)
         raise

@@ -1,7 +1,8 @@
 import torch
+from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
 from rxt_mrl.mrl.config import CriticSettings
-from rxt_mrl.mrl.critic import CriticTrainer, Features, explained_variance, featurise
+from rxt_mrl.mrl.critic import CriticTrainer, Features, MemoryCritic, explained_variance, featurise
 from rxt_mrl.mrl.replay import write_all
 
 
@@ -25,9 +26,24 @@ def test_features_are_detached_and_know_the_horizon(model, play):
     assert not features.memory.requires_grad
     assert features.memory.shape == (6, 2 * 4, 32)
     torch.testing.assert_close(features.horizon, torch.tensor([1.75, 1.5, 1.0]).repeat(2))
-    same_query = featurise(model, batch, write_all(model, batch) + 1, gamma=0.5)
+    same_query = featurise(model, batch, write_all(model, batch).square(), gamma=0.5)
     assert torch.equal(features.query, same_query.query)
     assert not torch.equal(features.memory, same_query.memory)
+
+
+def test_the_query_meets_the_slots_as_keys_and_values_of_each_would():
+    """What is computed cheaply is attention over the scaled, projected slots, and their mean."""
+    torch.manual_seed(0)
+    critic = MemoryCritic(16, 8)
+    for parameter in (critic.memory_norm.weight, critic.memory_norm.bias):
+        torch.nn.init.normal_(parameter)
+    memory, query = torch.randn(5, 7, 16), torch.randn(5, 16)
+    features = Features(layer_norm(memory, (16,)), query, torch.arange(1.0, 6.0))
+    slots, asked = critic.memory_norm(memory), critic.query_norm(query)
+    value = critic.value(slots)
+    found = scaled_dot_product_attention(critic.query(asked).unsqueeze(1), critic.key(slots), value).squeeze(1)
+    expected = critic.head(torch.cat([found, value.mean(1), asked], -1)).squeeze(-1) * features.horizon
+    torch.testing.assert_close(critic(features), expected)
 
 
 def test_explained_variance():
