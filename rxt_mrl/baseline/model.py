@@ -59,6 +59,7 @@ def causal_lm(
             num_hidden_layers=layers,
             num_attention_heads=config.heads,
             max_position_embeddings=positions,
+            initializer_range=(3 * width) ** -0.5,  # as torch draws a linear layer: the default is for widths of 4096
             tie_word_embeddings=False,
             bos_token_id=tokenizer.bos_id,
             eos_token_id=tokenizer.eos_id,

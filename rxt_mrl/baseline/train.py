@@ -115,10 +115,12 @@ def reinforce(
 
 
 def _common(device: str, seed: int) -> dict[str, Any]:
-    """What both trainers are told: full precision, no checkpoints, no reports, a line of log now and then."""
+    """What both trainers are told: AdamW as in our own stages, full precision, no checkpoints, a log line a while."""
     return {
         "seed": seed,
         "use_cpu": device == "cpu",
+        "adam_beta2": 0.95,
+        "weight_decay": 0.01,
         "bf16": False,
         "dataloader_pin_memory": torch.cuda.is_available(),
         "activation_checkpointing": False,

@@ -47,6 +47,17 @@ class ResidualGate(nn.Module):
             return old + new + torch.tanh(z) * (new - old)
         return torch.lerp(old, new, torch.sigmoid(z))
 
+    def openness(self, old: Tensor, new: Tensor) -> Tensor | None:
+        """The share of the new in each slot after the write, ``(L, B, S)``; None where the gate only adds."""
+        match self.config.type:
+            case "add":
+                return None
+            case "replace":
+                return old.new_ones(old.shape[:-1])
+        z = self._logit(old, new).squeeze(-1)
+        share = (1 + torch.tanh(z)) / 2 if self.config.activation == "tanh" else torch.sigmoid(z)
+        return share.expand(old.shape[:-1])
+
     def _logit(self, old: Tensor, new: Tensor) -> Tensor:
         """z, broadcastable to ``(L, B, S, D)``."""
         if self.config.type == "static":
