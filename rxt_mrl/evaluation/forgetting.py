@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,7 @@ def half_life(asked: pd.DataFrame) -> dict[str, Any]:
     np.add.at(rights, (row, place), right)
     if len(where) < 2:
         return {"interactions": None, "ci95": None, "start": None}
-    chosen = numpy_generator("evaluation", "half-life").multinomial(
-        len(dialogues), np.full(len(dialogues), 1 / len(dialogues)), RESAMPLES
-    )
-    weights = np.vstack([np.ones(len(dialogues)), chosen])
+    weights = _weights(len(dialogues))
     starts, halves = _fitted(where, weights @ counts, weights @ rights)
     low, high = np.percentile(halves[1:], [2.5, 97.5])
     return {
@@ -82,18 +80,17 @@ def interference(asked: pd.DataFrame) -> dict[str, Any] | None:
     if not len(known):
         return None
     between = (known["distance"] - 1).to_numpy(float)
-    slope = _by_dialogue(known["dialogue"].to_numpy(), _slope, between, known["bits"].to_numpy(float))
+    slope = _resampled(known["dialogue"].to_numpy(), between, known["bits"].to_numpy(float), _slope)
     cost = None
     if "lost" in known and known["lost"].notna().any():
-        measured = known[known["lost"].notna()]
+        measured = known[known["lost"].notna() & (known["distance"] > 1)]
         saved = [
-            -np.asarray(lost[int(told) + 1 : int(step)], float).mean() if step - told > 1 else np.nan
+            -float(np.mean(lost[int(told) + 1 : int(step)]))
             for lost, told, step in zip(measured["lost"], measured["told"], measured["step"], strict=True)
         ]
-        keep = ~np.isnan(saved)
-        if keep.any():
-            values = np.asarray(saved)[keep]
-            cost = _by_dialogue(measured["dialogue"].to_numpy()[keep], lambda x, _: float(x.mean()), values, values)
+        if saved:
+            values = np.array(saved)
+            cost = _resampled(measured["dialogue"].to_numpy(), np.zeros(len(values)), values, _mean)
     return {"per_interaction": slope, "written_between": cost}
 
 
@@ -123,24 +120,39 @@ def capacity(asked: pd.DataFrame) -> dict[str, list[float]]:
     return {"told": told, "kept": kept}
 
 
-def _slope(x: np.ndarray, y: np.ndarray) -> float:
-    spread = ((x - x.mean()) ** 2).sum()
-    return float(((x - x.mean()) * (y - y.mean())).sum() / spread) if spread else float("nan")
+Sums = tuple[np.ndarray, ...]
+"""Of n, x, y, x x and x y."""
 
 
-def _by_dialogue(dialogue: np.ndarray, statistic: Any, x: np.ndarray, y: np.ndarray) -> dict[str, Any] | None:
-    """A statistic with the interval of resampled dialogues; None where it is not defined."""
-    value = statistic(x, y)
-    if np.isnan(value):
+def _slope(sums: Sums) -> np.ndarray:
+    n, x, y, xx, xy = sums
+    spread = n * xx - x**2
+    return np.where(spread > 0, (n * xy - x * y) / np.where(spread > 0, spread, 1), np.nan)
+
+
+def _mean(sums: Sums) -> np.ndarray:
+    return sums[2] / np.maximum(sums[0], 1)
+
+
+def _resampled(
+    dialogue: np.ndarray, x: np.ndarray, y: np.ndarray, statistic: Callable[[Sums], np.ndarray]
+) -> dict[str, Any] | None:
+    """A statistic of points with the interval of resampled dialogues; None where it is not defined."""
+    names, row = np.unique(dialogue, return_inverse=True)
+    sums = np.zeros((len(names), 5))
+    np.add.at(sums, row, np.stack([np.ones_like(x), x, y, x * x, x * y], axis=1))
+    found = statistic(tuple((_weights(len(names)) @ sums).T))
+    if np.isnan(found[0]):
         return None
-    rows = [np.flatnonzero(dialogue == name) for name in np.unique(dialogue)]
-    rng = numpy_generator("evaluation", "interference")
-    found = []
-    for _ in range(RESAMPLES):
-        index = np.concatenate([rows[place] for place in rng.integers(len(rows), size=len(rows))])
-        found.append(statistic(x[index], y[index]))
-    low, high = np.nanpercentile(found, [2.5, 97.5])
-    return {"bits": _round(value), "ci95": [_round(low), _round(high)]}
+    low, high = np.nanpercentile(found[1:], [2.5, 97.5])
+    return {"bits": _round(found[0]), "ci95": [_round(low), _round(high)]}
+
+
+def _weights(dialogues: int) -> np.ndarray:
+    """How often each dialogue counts: once each, then as it is drawn in each of the resamples."""
+    rng = numpy_generator("evaluation", "forgetting")
+    drawn = rng.multinomial(dialogues, np.full(dialogues, 1 / dialogues), RESAMPLES)
+    return np.vstack([np.ones(dialogues), drawn])
 
 
 def _finite(value: float) -> float | None:

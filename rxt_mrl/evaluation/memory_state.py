@@ -32,8 +32,8 @@ def memory_state(model: RxT, dialogues: DialogueTensors, seeds: Sequence[int]) -
         one more: before the first write), ``change`` (length of what a write changed, as a share of the length of the
         memory), ``effective_rank`` (of the slots of a layer: the exponential of the entropy of their singular
         values, Roy and Vetterli 2007; as long as ``norm``), ``gate`` (share of the new in what a write leaves, null
-        for a gate that only adds). ``slot_usage`` has, per slot, its share of all change, and ``slots_used`` how many
-        slots that is (the exponential of the entropy of the shares).
+        for a gate that only adds). ``slot_usage`` has, per slot, its share of all change, and ``slots_used`` how
+        many of all ``slots`` that is (the exponential of the entropy of the shares).
     """
     config = model.config
     room = max(1, _ELEMENTS // (config.num_layers * config.slots * config.embed_dim))
@@ -71,6 +71,7 @@ def memory_state(model: RxT, dialogues: DialogueTensors, seeds: Sequence[int]) -
         "gate": gates,
         "slot_usage": [_round(share) for share in usage.tolist()],
         "slots_used": _round(_spread(usage).item()),
+        "slots": config.slots,
     }
 
 

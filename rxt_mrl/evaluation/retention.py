@@ -18,14 +18,18 @@ from torch import Tensor
 from ..dialogues.batching import DialogueTensors
 from ..errors import UserError
 from ..seeding import torch_generator
+from .answers import initial_seeds
 from .bits import bits
 from .cohorts import cohorts
 from .config import EvaluationSettings
+from .forgetting import forgetting
 from .intervals import Share
 from .likelihood import lost_bits, rows_at_once
+from .memory_state import DIALOGUES, memory_state
 from .questions import Examiner
 from .scores import by_distance, recall_of, scores
 from .subjects.protocol import Subject
+from .subjects.rxt import RxTSubject
 
 SCHEMA_VERSION = 3
 _EMBEDDING_DIM = 64
@@ -54,11 +58,13 @@ class Retention:
         questions: one row a question, the columns of ``answers.parquet``.
         settings: how it was measured.
         seed: of the evaluation.
+        state: what writing does to the memory (:mod:`.memory_state`); None for a subject that is no RxT.
     """
 
     questions: pd.DataFrame
     settings: EvaluationSettings
     seed: int = 0
+    state: dict[str, Any] | None = None
 
     @property
     def recall(self) -> Share | None:
@@ -79,9 +85,17 @@ class Retention:
             "schema_version": SCHEMA_VERSION,
             **scores(self.questions),
             "bits": bits(self.questions),
+            "memory": self._memory(),
             "settings": self.settings.model_dump(mode="json"),
             "seed": self.seed,
         }
+
+    def _memory(self) -> dict[str, Any] | None:
+        """How facts fade, and what the memory does; None where neither is known."""
+        faded = forgetting(self.questions)
+        if faded is None and self.state is None:
+            return None
+        return {**(faded or dict.fromkeys(("half_life", "interference", "capacity"))), "state": self.state}
 
 
 def evaluate(
@@ -133,7 +147,10 @@ def evaluate(
         work.add("bits", cohort.rows, pd.DataFrame(rows))
     if measured:
         questions = questions.merge(work.done("bits"), how="left", on=["dialogue", "step"])
-    return Retention(questions, settings, seed)
+    state = None
+    if isinstance(subject, RxTSubject):
+        state = memory_state(subject.model, dialogues, initial_seeds(seed, range(min(DIALOGUES, episodes))))
+    return Retention(questions, settings, seed, state)
 
 
 class _Work:

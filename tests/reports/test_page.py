@@ -173,8 +173,9 @@ def requests(folder: Path, name: str) -> tuple[str, set[str]]:
     """The document of a page, and what it asked other machines for."""
     log = folder / "net.json"
     shown = browse(folder, name, f"--log-net-log={log}")
-    urls = set(re.findall(r'"url":"([a-z]+://[^"]+)"', log.read_text(encoding="utf-8")))
-    return shown, {url for url in urls if not url.startswith("file://")}
+    events = (event.get("params", {}) for event in json.loads(log.read_text(encoding="utf-8"))["events"])
+    asked = {event["url"] for event in events if event.get("initiator", "not an origin") != "not an origin"}
+    return shown, {url for url in asked if not url.startswith("file://")}  # not what the browser itself looks for
 
 
 @pytest.mark.slow
