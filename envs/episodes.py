@@ -46,7 +46,11 @@ class EpisodeBatch:
         }
         told_at = dialogues.told_at.numpy()[:, :turns].take(episodes, axis=0)
         asks = chain.from_iterable(dialogues.asks[episode][:turns] for episode in episodes.tolist())
+        others = chain.from_iterable(
+            dialogues.columns[episode][:turns] if dialogues.columns else ({},) * turns for episode in episodes.tolist()
+        )
         self._arrays |= {
+            "columns": np.fromiter(others, dtype=object, count=told_at.size).reshape(told_at.shape),
             "asks": np.fromiter(asks, dtype=object, count=told_at.size).reshape(told_at.shape),
             "distance": np.where(told_at < 0, told_at, np.arange(turns) - told_at),
             "query_length": self._arrays["query_mask"].sum(-1, dtype=np.int32),
@@ -88,6 +92,10 @@ class EpisodeBatch:
     def asked(self, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Facts asked in interaction ``turn``: tuples of ``Ask`` ``(rows,)`` and retention distances ``(rows,)``."""
         return self._at("asks", turn), self._at("distance", turn)
+
+    def columns(self, turn: np.ndarray) -> np.ndarray:
+        """Other columns of the data for interaction ``turn``: mappings ``(rows,)``."""
+        return self._at("columns", turn)
 
     def write(self, turn: np.ndarray, answer: TokenArray) -> None:
         """Complete interaction ``turn`` ``(rows,)`` of every row with an answer, which makes it the rows' step.

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from rxt_mrl.contracts import Mode, Observation, RewardContext, Strategy, TokenArray, TokenText, mode_of
+from rxt_mrl.contracts import Columns, Mode, Observation, RewardContext, Strategy, TokenArray, TokenText, mode_of
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.scoring import RewardLike, RewardResult, build_reward
@@ -41,7 +41,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
 
     - ``mode`` ``(num_envs,)``: what was asked for; ``asks`` ``(num_envs,)``: tuples of
       :class:`~rxt_mrl.contracts.Ask`; ``distance`` ``(num_envs,)``: how many interactions ago the fact was told (-1
-      where no fact or several are asked);
+      where no fact or several are asked); ``columns`` ``(num_envs,)``: mappings of the data's other columns;
     - ``answer``: the accepted action; ``query``, ``generated``, ``reference``: ``TokenText`` (decoded when used);
     - ``terms``, ``metrics``: ``{name: (num_envs,) float32}``, NaN where a term does not apply; ``valid``
       ``(num_envs,)``: False where no term applies, or one failed and ``on_error`` is ``skip`` - the reward is then
@@ -197,6 +197,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         terminated = batch.step == self.steps
         info = self._state_info() | scored
         info["mode"], info["asks"], info["distance"] = self._modes[turn - 1], *batch.asked(turn)
+        info["columns"] = batch.columns(turn)
         info["answer"] = answer
         observation = self._observed(info)
         if self.autoreset_mode == AutoresetMode.SAME_STEP and terminated.any():
@@ -367,7 +368,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         if self.reward is None:
             return rewards, info
         turn = batch.step + 1
-        asks = batch.asked(turn)[0][rows]
+        asks, columns = batch.asked(turn)[0][rows], batch.columns(turn)[rows]
         steps = np.unique(turn[rows])
         for step in steps.tolist():
             chosen = np.flatnonzero(turn[rows] == step)
@@ -376,6 +377,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
                 **(texts if whole else {name: text.select(chosen.tolist()) for name, text in texts.items()}),
                 history=batch.history(step, rows[chosen], self._text),
                 asks=tuple(asks[chosen]),
+                columns=Columns.of(columns[chosen].tolist()),
                 step=step,
                 steps=self.steps,
                 strategy=self.strategy,

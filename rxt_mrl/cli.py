@@ -209,12 +209,15 @@ def recipe_check(recipe: RecipeName, sets: Assignments = None) -> None:
 def reward_check(
     name: Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help="A reward's name, dotted path or file.py:Name.")],
     options: Annotated[list[str] | None, typer.Option("--set", metavar="A=B", help="Constructor option.")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", metavar="NAME=VALUE", help="Column of the data; repeatable.")
+    ] = None,
 ) -> None:
     """Run a reward on typical and adversarial answers and say what it cannot tell apart."""
     from .pipeline.recipe_files import override
     from .scoring import check_reward
 
-    report = check_reward(name, override({}, options or []))
+    report = check_reward(name, override({}, options or []), columns=override({}, columns or []))
     report.print(console)
     if not report.ok:
         raise typer.Exit(1)

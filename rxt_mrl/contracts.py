@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
@@ -73,11 +74,13 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """A query with its reference answer, and the facts that the answer must contain (empty: not annotated)."""
+    """A query with its reference answer, the facts that the answer must contain (empty: not annotated), and whatever
+    other columns its row has."""
 
     query: str
     answer: str
     asks: tuple[Ask, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class Dialogue:
     query: str
     answer: str
     interactions: tuple[Interaction, ...]
+    columns: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Whatever other columns its row has; those of an interaction come before those of the dialogue."""
 
     @property
     def turns(self) -> tuple[Interaction, ...]:
@@ -120,6 +125,24 @@ class Observation(TypedDict):
 # --- rewards ---------------------------------------------------------------------------------------------------------
 
 
+class Columns(dict[str, Sequence[Any]]):
+    """Columns of a batch by name, ``(episodes,)`` values each; a missing one is said in one line."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Columns:
+        """The columns of some rows; None where a row has none."""
+        return cls({name: [row.get(name) for row in rows] for name in dict.fromkeys(chain.from_iterable(rows))})
+
+    def __missing__(self, name: str) -> Sequence[Any]:
+        raise MissingColumnError(
+            f"needs the column {name!r} of the data; it has {', '.join(self) or 'no other columns'}"
+        )
+
+
+class MissingColumnError(UserError):
+    """A reward asks for a column that the data has not."""
+
+
 @dataclass(frozen=True)
 class RewardContext:
     """Everything that a reward may look at, for one step of a batch of episodes.
@@ -136,6 +159,7 @@ class RewardContext:
         strategy: how the dialogues are built.
         mode: what this step asks for.
         embedding: frozen token embedding ``(vocab, dim)``, or None.
+        columns: by name, what other columns of the data set hold, one value per episode (None where a row has none).
     """
 
     query: TokenText
@@ -148,6 +172,7 @@ class RewardContext:
     strategy: Strategy = "multi_step"
     mode: Mode = "standard"
     embedding: torch.Tensor | None = field(default=None, repr=False)
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=Columns)
 
     def __len__(self) -> int:
         return len(self.generated)
@@ -167,6 +192,7 @@ class RewardContext:
         mode: Mode = "standard",
         codec: TextCodec | None = None,
         embedding: torch.Tensor | None = None,
+        columns: Mapping[str, Sequence[Any]] | None = None,
     ) -> RewardContext:
         """Build a context from plain text, so that a reward can be tried in a second, without a model.
 
@@ -184,6 +210,7 @@ class RewardContext:
                 returns exactly the text it was given. A ``DialogueTokenizer`` also serves.
             embedding: ``(vocab, dim)`` for ``codec``; by default, with the ad-hoc tokenizer, one fixed random unit
                 vector per word (so that cosine compares bags of words and knows nothing of meaning).
+            columns: other columns of the data, by name, one value per episode.
 
         Raises:
             UserError: when the batch sizes differ.
@@ -192,7 +219,7 @@ class RewardContext:
         count = len(queries)
         answers = _per_episode("generated", generated, count)
         references = _per_episode("reference", reference, count)
-        for name, given in (("history", history), ("asks", asks)):
+        for name, given in (("history", history), ("asks", asks), *(columns or {}).items()):
             if given and len(given) != count:
                 raise UserError(f"{name} has {len(given)} entries for {count} queries: give one per query, or none")
         turns = {len(past) for past in history}
@@ -227,6 +254,7 @@ class RewardContext:
             strategy=strategy,
             mode=mode,
             embedding=embedding,
+            columns=Columns(columns or {}),
         )
 
     def embed(self, tokens: TokenText) -> torch.Tensor:
@@ -250,6 +278,7 @@ class RewardContext:
             reference=self.reference.select(rows),
             history=tuple(turn.select(rows) for turn in self.history),
             asks=tuple(self.asks[row] for row in rows) if self.asks else (),
+            columns=Columns({name: [values[row] for row in rows] for name, values in self.columns.items()}),
         )
 
 

@@ -8,15 +8,15 @@ interactions are made by :meth:`DialogueTensors.interactions`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..contracts import Ask, Dialogue, Strategy
+from ..contracts import Ask, Dialogue, Interaction, Strategy
 from ..errors import UserError
 from ..texts import Tokens
 from .template import TokenRows, join, pad_rows
@@ -24,6 +24,8 @@ from .tokenizer import DialogueTokenizer
 
 log = logging.getLogger(__name__)
 
+Rows = tuple[tuple[Mapping[str, Any], ...], ...]
+"""Other columns of the data: ``columns[dialogue][interaction]``."""
 Asks = tuple[tuple[tuple[Ask, ...], ...], ...]
 """Annotated facts: ``asks[dialogue][interaction]``; interaction 0 never has any."""
 
@@ -57,6 +59,7 @@ class DialogueTensors:
         told_at: long ``(dialogues, 1 + steps)``: where the asked fact was told; -1 where no fact or several are asked.
         strategy: how the dialogues are built.
         report: what was cut when the data set was encoded; None for a batch.
+        columns: other columns of the data, ``columns[dialogue][interaction]``; empty where it has none.
     """
 
     query: Tokens
@@ -65,6 +68,7 @@ class DialogueTensors:
     told_at: Tensor
     strategy: Strategy = "multi_step"
     report: EncodingReport | None = None
+    columns: Rows = ()
 
     def __len__(self) -> int:
         return self.query.ids.shape[0]
@@ -95,7 +99,10 @@ class DialogueTensors:
         turns = 1 + steps
         part = index.to(self.told_at.device), slice(turns)
         asks = tuple(self.asks[row][:turns] for row in index.tolist())
-        return DialogueTensors(self.query.part(*part), self.answer.part(*part), asks, self.told_at[part], self.strategy)
+        columns = tuple(self.columns[row][:turns] for row in index.tolist()) if self.columns else ()
+        return DialogueTensors(
+            self.query.part(*part), self.answer.part(*part), asks, self.told_at[part], self.strategy, columns=columns
+        )
 
     def interactions(self) -> TokenRows:
         """Joined interactions ``(dialogues, 1 + steps, tokens)``."""
@@ -174,7 +181,16 @@ def encode_dialogues(
     )
     asks = tuple(tuple(turn.asks for turn in row) for row in turns)
     told_at = [[turn[0].told_at if len(turn) == 1 else -1 for turn in row] for row in asks]
-    return DialogueTensors(query, answer, asks, torch.tensor(told_at, dtype=torch.long), strategy, report)
+    columns = tuple(tuple(_columns(row, turn) for turn in turns_) for row, turns_ in zip(dialogues, turns, strict=True))
+    told = torch.tensor(told_at, dtype=torch.long)
+    return DialogueTensors(query, answer, asks, told, strategy, report, columns if any(map(any, columns)) else ())
+
+
+def _columns(dialogue: Dialogue, turn: Interaction) -> Mapping[str, Any]:
+    """The other columns of an interaction: its own, and the dialogue's where it has none."""
+    if not turn.columns:
+        return dialogue.columns
+    return {**dialogue.columns, **{name: value for name, value in turn.columns.items() if value is not None}}
 
 
 def _too_long(queries: np.ndarray, answers: np.ndarray, max_query: int, max_answer: int, turns: int) -> str:

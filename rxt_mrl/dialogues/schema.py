@@ -49,15 +49,15 @@ def to_row(dialogue: Dialogue, *, asks: bool = True) -> Row:
                 }
                 for ask in turn.asks
             ]
-        interactions.append(item)
-    return {"query": dialogue.query, "answer": dialogue.answer, "interactions": interactions}
+        interactions.append({**turn.columns, **item})
+    return {**dialogue.columns, "query": dialogue.query, "answer": dialogue.answer, "interactions": interactions}
 
 
 def from_row(row: Mapping[str, Any], *, where: str = "row") -> Dialogue:
     """A row as a dialogue, checked.
 
     Args:
-        row: the columns ``query``, ``answer``, ``interactions``; others are ignored.
+        row: the columns ``query``, ``answer``, ``interactions``; others travel with the dialogue.
         where: names the row in errors, for example ``"train.parquet row 12"``.
 
     Raises:
@@ -78,9 +78,14 @@ def from_row(row: Mapping[str, Any], *, where: str = "row") -> Dialogue:
         if not isinstance(item, Mapping):
             raise UserError(f"{place} is {type(item).__name__}, {{query, answer}} is needed")
         query, answer = _texts(item, place)
-        asks = item.get("asks")
-        turns.append(Interaction(query, answer, tuple(_ask(ask, index, place) for ask in _ask_list(asks, place))))
-    return Dialogue(*first, tuple(turns))
+        asks = tuple(_ask(ask, index, place) for ask in _ask_list(item.get("asks"), place))
+        turns.append(Interaction(query, answer, asks, _others(item, "query", "answer", "asks")))
+    return Dialogue(*first, tuple(turns), _others(row, "query", "answer", "interactions"))
+
+
+def _others(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The other columns of a row, with the values that they have."""
+    return {name: value for name, value in row.items() if name not in names}
 
 
 def _texts(item: Mapping[str, Any], where: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..contracts import RewardContext, TokenText, mode_of
+from ..contracts import Columns, RewardContext, TokenText, mode_of
 from ..dialogues.batching import DialogueTensors
 from ..dialogues.own_words import by_own_words
 from ..dialogues.template import join, pad_rows
@@ -138,6 +138,7 @@ def _contexts(
         strategy=batch.strategy,
         mode=mode_of(batch.strategy, turn.number, batch.steps),
         embedding=embedding,
+        columns=Columns.of([row[turn.number] for row in batch.columns[: len(turn.asks)]]),
     )
     return [by_own_words(replace(context, generated=text(*part))) for part in parts]
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from rxt_mrl.contracts import Ask, RewardContext, RewardSpec, TokenText
+from rxt_mrl.contracts import Ask, Columns, RewardContext, RewardSpec, TokenText
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.dialogues.template import pad_rows
 from rxt_mrl.errors import UserError
@@ -57,7 +57,8 @@ class Journal:
         lines = _lines(batch.select(range(count)), self._tokenizer)
         with self.path.open("a", encoding="utf-8") as file:
             for line in lines:
-                file.write(json.dumps({"stage": stage, "update": update, "strategy": strategy, **line}) + "\n")
+                line = {"stage": stage, "update": update, "strategy": strategy, **line}
+                file.write(json.dumps(line, default=_as_json) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -92,10 +93,15 @@ def _lines(batch: Trajectories, tokenizer: DialogueTokenizer) -> Iterator[dict[s
                 "carried": carried >= 0 and alike[carried] == answer,
                 "reference": text["reference"][row],
                 "asks": [_ask(ask) for ask in batch.asks[episode][step]] if batch.asks else [],
+                **({"columns": dict(others)} if (others := _columns(batch, episode, step)) else {}),
                 "reward": round(float(batch.rewards[place]), 6) if bool(batch.valid[place]) else None,
                 "terms": _values(batch.terms, place),
                 "metrics": _values(batch.metrics, place),
             }
+
+
+def _columns(batch: Trajectories, episode: int, step: int) -> Mapping[str, Any]:
+    return batch.columns[episode][step] if batch.columns else {}
 
 
 def _values(scores: Mapping[str, Tensor], place: tuple[int, ...]) -> dict[str, float | None]:
@@ -205,4 +211,10 @@ def _context(
         strategy=first["strategy"],
         mode=first["mode"],
         embedding=None if embedding is None else torch.as_tensor(embedding),
+        columns=Columns.of([row.get("columns", {}) for row in rows]),
     )
+
+
+def _as_json(value: Any) -> Any:
+    """A value of a column that JSON has no form for: arrays as lists, dates and the like as texts."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -158,6 +158,7 @@ class _Record:
         self.steps: list[Step] = []
         self.tokens: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in ("written", "query", "reference")}
         self.asks: list[Sequence[Any]] = []
+        self.columns: list[Sequence[Any]] = []
         self.modes: list[str] = []
 
     def add(self, observed: Any, step: Step, info: Mapping[str, Any]) -> None:
@@ -169,6 +170,7 @@ class _Record:
         nothing = (torch.zeros(count, 1, dtype=torch.long), torch.zeros(count, 1, dtype=torch.bool))
         self.tokens["reference"].append(nothing if reference is None else (reference.ids, reference.mask))
         self.asks.append(info.get("asks", [()] * count))
+        self.columns.append(info.get("columns", [{}] * count))
         self.modes.append(str(np.asarray(info.get("mode", "standard")).ravel()[0]))
 
     def trajectories(self, shard: Shard, start: Tensor | None, setup: StageSetup) -> Trajectories:
@@ -205,6 +207,7 @@ class _Record:
             start=start,
             warmup=setup.warmup,
             asks=tuple(tuple(tuple(step[row]) for step in self.asks) for row in range(shape[0])),
+            columns=tuple(tuple(step[row] for step in self.columns) for row in range(shape[0])),
             mode=tuple(self.modes),
         )
         return batch.select(range(len(batch)))

@@ -42,6 +42,7 @@ class Trajectories:
         reference_ids: long ``(E, N, T)``, what the dialogue answers.
         reference_mask: bool.
         asks: facts asked, ``asks[episode][step]``.
+        columns: other columns of the data, ``columns[episode][step]``; empty where there are none.
         mode: what each step asked for, ``(N,)`` names.
     """
 
@@ -64,6 +65,7 @@ class Trajectories:
     reference_ids: Tensor
     reference_mask: Tensor
     asks: tuple[tuple[tuple[Ask, ...], ...], ...] = ()
+    columns: tuple[tuple[Mapping[str, Any], ...], ...] = ()
     mode: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -99,7 +101,7 @@ class Trajectories:
                 value = value[:, index] if field.name == "start" else value[index]
             elif field.name in ("terms", "metrics"):
                 value = {name: term[index] for name, term in value.items()}
-            elif field.name in ("seeds", "asks") and value:
+            elif field.name in ("seeds", "asks", "columns") and value:
                 value = tuple(value[row] for row in index.tolist())
             chosen[field.name] = value
         return Trajectories(**_trim(chosen))
@@ -125,7 +127,7 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
             joined[field.name] = None if first.start is None else torch.cat(values, dim=1)
         elif isinstance(values[0], Tensor):
             joined[field.name] = torch.cat(_padded(values) if field.name.endswith(_PER_TOKEN) else values)
-        elif field.name in ("seeds", "asks"):
+        elif field.name in ("seeds", "asks", "columns"):
             joined[field.name] = tuple(item for value in values for item in value)
         else:
             joined[field.name] = values[0]

@@ -10,7 +10,7 @@ from ..dialogues.batching import DialogueTensors, encode_dialogues
 from ..dialogues.sources import load_dialogues, load_pairs, load_texts
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
-from ..mrl.environment import make_setup
+from ..mrl.environment import make_setup, try_reward
 from ..mrl.stages import Stage
 from ..runs.checkpoints import load_tokenizer
 from ..scoring import WeightedReward
@@ -75,7 +75,7 @@ class RunData:
             if supervised:
                 self._needs_references("control = 'supervised'", source)
             played = self.held_out(recipe.evaluation_sources[0]) if supervised else self.mrl(source, steps)
-            make_setup(
+            setup = make_setup(
                 recipe.env,
                 dialogues=played,
                 tokenizer=self.tokenizer,
@@ -83,7 +83,8 @@ class RunData:
                 sampling=recipe.rollout.sampling,
                 steps=min(steps, played.steps),
                 strategy=stage.strategy,
-            ).make(1)
+            )
+            try_reward(setup.make(1), self.tokenizer.eos_id)
             if stage.looks is not None and not supervised:
                 self.validation(source, steps)
 

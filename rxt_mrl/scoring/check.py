@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..contracts import Mode, Reward
+from ..contracts import MissingColumnError, Mode, Reward, RewardContext
 from ..errors import UserError
 from .check_cases import CASES, GOOD, KINDS, NEVER_TOLD_KINDS, Batch, Kind, batch
 from .load import load_reward
@@ -137,13 +137,20 @@ class CheckReport:
         }
 
 
-def check_reward(spec: Any, options: Mapping[str, Any] | None = None, *, mode: Mode | None = None) -> CheckReport:
+def check_reward(
+    spec: Any,
+    options: Mapping[str, Any] | None = None,
+    *,
+    mode: Mode | None = None,
+    columns: Mapping[str, Any] | None = None,
+) -> CheckReport:
     """Run a reward on the bundled answers; it reports what is broken and does not raise.
 
     Args:
         spec: a name, ``package.module:Name``, ``file.py:Name``, or the reward itself.
         options: its options.
         mode: the mode of the steps; by default the first in which the reward applies.
+        columns: columns that the reward needs of the data, with the value that every case has.
     """
     label = spec if isinstance(spec, str) else name_of(spec)
     try:
@@ -151,10 +158,17 @@ def check_reward(spec: Any, options: Mapping[str, Any] | None = None, *, mode: M
     except UserError as error:
         return CheckReport(label, errors=(str(error),))
     modes: tuple[Mode, ...] = (mode,) if mode else get_args(Mode)
-    values, cases = torch.empty(0), batch(modes[0])
+    try:
+        return _check(label, reward, modes, columns)
+    except MissingColumnError as error:
+        return CheckReport(label, errors=(f"{error} (give the bundled dialogues one: --column NAME=VALUE)",))
+
+
+def _check(label: str, reward: Reward, modes: tuple[Mode, ...], columns: Mapping[str, Any] | None) -> CheckReport:
+    values, cases = torch.empty(0), batch(modes[0], columns)
     errors: list[RewardError] = []
     for tried in modes:
-        cases = batch(tried)
+        cases = batch(tried, columns)
         evaluate_reward(reward, cases.context.select([0]), label)  # loads models and the like, which is not timed
         started = time.perf_counter()
         values, errors = evaluate_reward(reward, cases.context, label)
@@ -168,7 +182,7 @@ def check_reward(spec: Any, options: Mapping[str, Any] | None = None, *, mode: M
         return CheckReport(label, found, _scores(values, cases), errors=_distinct(errors), declared=_declared(reward))
     remarks: list[str] = []
     if seconds < 2:  # once more: for the better time, and to see whether it is repeatable
-        seconds, remarks = _again(reward, values, found, label, seconds)
+        seconds, remarks = _again(reward, values, batch(found, columns).context, label, seconds)
     told = values.view(-1, len(cases.kinds))[:, [kind not in NEVER_TOLD_KINDS for kind in cases.kinds]]
     if told.isnan().any():  # that nothing is to be said about what was never told is no oddity
         remarks.append(f"It does not apply to {int(told.isnan().sum())} of {told.numel()} answers.")
@@ -176,8 +190,9 @@ def check_reward(spec: Any, options: Mapping[str, Any] | None = None, *, mode: M
     return CheckReport(label, found, _scores(values, cases), per_thousand, (), tuple(remarks), _declared(reward))
 
 
-def _again(reward: Reward, values: torch.Tensor, mode: Mode, label: str, seconds: float) -> tuple[float, list[str]]:
-    fresh = batch(mode).context
+def _again(
+    reward: Reward, values: torch.Tensor, fresh: RewardContext, label: str, seconds: float
+) -> tuple[float, list[str]]:
     started = time.perf_counter()
     second, _ = evaluate_reward(reward, fresh, label)
     seconds = min(seconds, time.perf_counter() - started)

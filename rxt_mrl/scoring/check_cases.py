@@ -6,8 +6,9 @@ echo, a copy, another dialogue's answer) are; the others are written out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..contracts import NEVER_TOLD, Ask, Mode, RewardContext
 
@@ -249,8 +250,8 @@ class Batch:
     kinds: tuple[Kind, ...]
 
 
-def batch(mode: Mode = "standard") -> Batch:
-    """The bundled cases as a context.
+def batch(mode: Mode = "standard", columns: Mapping[str, Any] | None = None) -> Batch:
+    """The bundled cases as a context, with the same ``columns`` in each.
 
     In mode ``topic_switch`` the history is another case's, and the query tells the newest value before it asks.
     """
@@ -274,5 +275,8 @@ def batch(mode: Mode = "standard") -> Batch:
             references.append(ABSTENTION if never else case.reference)
             histories.append(history)
             asks.append((case.untold_ask if never else case.ask,))
-    context = RewardContext.from_text(queries, answers, references, history=histories, asks=asks, mode=mode)
+    context = RewardContext.from_text(
+        queries, answers, references, history=histories, asks=asks, mode=mode,
+        columns={name: [value] * len(queries) for name, value in (columns or {}).items()},
+    )  # fmt: skip
     return Batch(context, kinds)

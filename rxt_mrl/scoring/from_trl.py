@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..contracts import RewardContext
+from ..contracts import Columns, MissingColumnError, RewardContext
 from ..errors import UserError
 
 COLUMNS = ("reference", "query", "history", "asks", "step", "steps", "strategy", "mode")
@@ -45,6 +45,7 @@ class FromTrl:
                 setattr(self, attribute, getattr(function, attribute))
         if not hasattr(self, "reward_name"):
             self.reward_name = getattr(function, "__name__", type(function).__name__)
+        self.needed: list[str] = []
         self._takes = self._check()
 
     def __call__(self, context: RewardContext) -> list[float | None]:
@@ -62,7 +63,15 @@ class FromTrl:
             "strategy": [context.strategy] * count,
             "mode": [context.mode] * count,
         }
-        offered |= {name: offered[source] for name, source in self.columns.items()}
+        offered = {**context.columns, **offered}
+        sources = Columns(offered)
+        offered |= {name: sources[source] for name, source in self.columns.items()}
+        missing = [name for name in self.needed if name not in offered]
+        if missing:
+            raise MissingColumnError(
+                f"needs the column {missing[0]!r}; there are {', '.join([*COLUMNS, *context.columns])} "
+                f"(say which with the option columns={{{missing[0]!r}: 'reference'}})"
+            )
         offered["completion_ids"] = [
             row[keep].tolist() for row, keep in zip(context.generated.ids, context.generated.mask, strict=True)
         ]
@@ -80,14 +89,10 @@ class FromTrl:
     def _check(self) -> set[str] | None:
         """The columns that the function takes by name; None for all.
 
-        Raises:
-            UserError: when it is asynchronous or needs a column that there is not.
+        Which of them there are, the data says; those that it must have are noted in ``needed``.
         """
         if inspect.iscoroutinefunction(self.plugin_target):
             raise UserError(f"{self.reward_name}: asynchronous reward functions are not supported; make it a plain def")
-        unknown = {name: source for name, source in self.columns.items() if source not in COLUMNS}
-        if unknown:
-            raise UserError(f"{self.reward_name}: columns {unknown} name no source; allowed: {', '.join(COLUMNS)}")
         parameters = inspect.signature(self.plugin_target).parameters.values()
         known = {*COLUMNS, *self.columns, *_TRAINER_HOOKS, "prompts", "completions", "completion_ids"}
         for parameter in parameters:
@@ -96,10 +101,7 @@ class FromTrl:
                 parameter.KEYWORD_ONLY,
             )
             if needed and parameter.name not in known:
-                raise UserError(
-                    f"{self.reward_name}: needs the column {parameter.name!r}; there are {', '.join(COLUMNS)} "
-                    f"(say which with the option columns={{{parameter.name!r}: 'reference'}})"
-                )
+                self.needed.append(parameter.name)
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             return None
         return {parameter.name for parameter in parameters}
@@ -119,11 +121,13 @@ def from_trl(
         function: ``(prompts, completions, **columns) -> list[float | None]``.
         low: its value that becomes 0.
         high: its value that becomes 1. Values outside of the two are errors, as with every reward.
-        columns: other names for our columns, ``{"solution": "reference"}``.
+        columns: other names for columns, ours or the data's, ``{"solution": "reference"}``. Those of the data are given
+            by their names.
         conversational: whether prompts and completions are lists of messages.
 
     Raises:
-        UserError: when ``low`` is not below ``high`` or the function needs a column that there is not.
+        UserError: when ``low`` is not below ``high``; MissingColumnError: at a call, when the function needs a column
+            that there is not.
     """
     if not low < high:
         raise UserError(f"low {low!r} must be below high {high!r}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from ..contracts import Ask, RewardContext
+from ..errors import UserError
 from ..texts import TextCodec
 from .load import load_reward
 from .values import evaluate_reward, name_of
@@ -38,6 +40,9 @@ def to_trl(
         embedding: ``(vocab, dim)`` for it.
         name: what TRL's logs call it.
 
+    Completions may be texts, messages whose content is a text, a list of parts or None, and calls of tools; there may
+    be several to each prompt, next to each other. Other columns of the data set become ``context.columns``.
+
     Raises:
         UserError: for an unknown reward; RewardError: at a call, when the reward fails (with the example).
     """
@@ -55,13 +60,23 @@ def to_trl(
         return [None if value != value else value for value in values.tolist()]  # NaN: does not apply
 
     def function(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
-        count = len(prompts)
-        queries, pasts = zip(*(_prompt(prompt) for prompt in prompts), strict=True) if count else ((), ())
-        answers = [_message(completion) for completion in completions]
-        references = [str(text or "") for text in columns.get(reference) or [""] * count]
-        if history in columns:
-            pasts = tuple([_turn(turn) for turn in row] for row in columns[history])
-        facts = [tuple(_ask(ask) for ask in row or ()) for row in columns.get(asks) or [()] * count]
+        count = len(completions)
+        if not count:
+            return []
+        times = _times(len(prompts), count)
+        given = {name: values for name, values in columns.items() if _is_column(name, values, len(prompts), count)}
+        if times > 1:  # several completions to each prompt, next to each other
+            prompts = [prompt for prompt in prompts for _ in range(times)]
+            given = {
+                name: values if len(values) == count else [value for value in values for _ in range(times)]
+                for name, values in given.items()
+            }
+        queries, pasts = zip(*(_prompt(prompt) for prompt in prompts), strict=True)
+        answers = [_answer(completion) for completion in completions]
+        references = [str(text or "") for text in given.pop(reference, None) or [""] * count]
+        if history in given:
+            pasts = tuple([_turn(turn) for turn in row or ()] for row in given.pop(history))
+        facts = [tuple(_ask(ask) for ask in row or ()) for row in given.pop(asks, None) or [()] * count]
         scores: list[float | None] = [None] * count
         for depth in sorted({len(past) for past in pasts}):  # a context holds equally long histories
             rows = [row for row in range(count) if len(pasts[row]) == depth]
@@ -73,6 +88,7 @@ def to_trl(
                 asks=[facts[row] for row in rows],
                 codec=codec,
                 embedding=embedding,
+                columns={name: [values[row] for row in rows] for name, values in given.items()},
             )
             for row, value in zip(rows, score(context), strict=True):
                 scores[row] = value
@@ -88,21 +104,66 @@ def _prompt(prompt: Any) -> tuple[str, list[tuple[str, str]]]:
         return prompt, []
     users: list[str] = []
     past: list[tuple[str, str]] = []
+    answered = False
     for message in prompt:
-        if message["role"] == "user":
-            users.append(str(message["content"]))
-        elif message["role"] == "assistant" and users:
-            past.append((users[-1], str(message["content"])))
+        text = _text(message.get("content"))
+        if message.get("role") == "user":
+            users.append(text)
+            answered = False
+        elif message.get("role") == "assistant" and users and text:
+            if answered:  # it went on after a tool had answered
+                _, said = past.pop()
+                text = f"{said} {text}"
+            past.append((users[-1], text))
+            answered = True
     return (users[-1] if users else ""), past
 
 
-def _message(completion: Any) -> str:
-    return completion if isinstance(completion, str) else str(completion[-1]["content"] if completion else "")
+def _answer(completion: Any) -> str:
+    """What a completion answers: its text, or that of its last message of the assistant that has one.
+
+    Where it only calls tools, what it gives them.
+    """
+    if completion is None or isinstance(completion, str):
+        return completion or ""
+    messages = [completion] if isinstance(completion, Mapping) else list(completion)
+    own = [message for message in messages if message.get("role", "assistant") == "assistant"]
+    texts = [text for message in own if (text := _text(message.get("content")))]
+    if texts:
+        return texts[-1]
+    calls = [call.get("function", call) for message in own for call in message.get("tool_calls") or ()]
+    return " ".join(_text(call.get("arguments")) for call in calls)
+
+
+def _text(content: Any) -> str:
+    """The text of a message's content: a string, parts (``[{"type": "text", "text": ...}, ...]``) or None."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if isinstance(content, Mapping):
+        return str(content["text"] or "") if "text" in content else "" if "type" in content else json.dumps(content)
+    return "".join(_text(part) for part in content)
+
+
+def _times(prompts: int, completions: int) -> int:
+    """How many completions there are to each prompt.
+
+    Raises:
+        UserError: when they cannot be shared out evenly.
+    """
+    if not prompts or completions % prompts:
+        raise UserError(f"{completions} completions to {prompts} prompts: as many are needed, or a multiple of them")
+    return completions // prompts
+
+
+def _is_column(name: str, values: Any, *lengths: int) -> bool:
+    """Whether TRL hands over a column of the data, and not something of its own."""
+    listed = isinstance(values, Sequence) and not isinstance(values, str)
+    return listed and name not in ("completion_ids", "environments") and len(values) in lengths
 
 
 def _turn(turn: Any) -> tuple[str, str]:
     query, answer = (turn["query"], turn["answer"]) if isinstance(turn, Mapping) else turn
-    return str(query), str(answer)
+    return _text(query), _text(answer)
 
 
 def _ask(ask: Any) -> Ask:

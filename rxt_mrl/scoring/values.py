@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .. import plugins
-from ..contracts import Reward, RewardContext
+from ..contracts import MissingColumnError, Reward, RewardContext
 from ..errors import UserError
 
 _SLACK = 1e-4
@@ -28,13 +28,18 @@ class RewardError(UserError):
 def evaluate_reward(
     reward: Reward, context: RewardContext, name: str, *, bounded: bool = True
 ) -> tuple[torch.Tensor, list[RewardError]]:
-    """Call one reward on a batch and check what comes back; never raises for what the reward does wrong.
+    """Call one reward on a batch and check what comes back; it raises for nothing that the reward does wrong.
 
     Returns:
         float32 ``(episodes,)`` on the CPU, NaN where the reward does not apply or failed; and the failures.
+
+    Raises:
+        MissingColumnError: when the data has not the columns that the reward needs: no row of it can be scored.
     """
     try:
         return _checked(reward(context), reward, context, name, bounded)
+    except MissingColumnError as error:
+        raise MissingColumnError(f"reward {name!r} {error}") from None
     except Exception as error:  # whatever a user's reward raises
         whole: Exception = error
     if len(context) == 1:

@@ -30,8 +30,8 @@ def test_published_columns():
 
 def test_rows_without_asks_and_with_other_columns_are_read():
     dialogue = from_row({**PLAIN, "id": 7})
-    assert dialogue == Dialogue("q", "a", (Interaction("x", "y"),))
-    assert from_dataset(Dataset.from_list([PLAIN])) == [dialogue]
+    assert dialogue == Dialogue("q", "a", (Interaction("x", "y"),), {"id": 7})
+    assert from_dataset(Dataset.from_list([{**PLAIN, "id": 7}])) == [dialogue]
 
 
 def test_struct_of_lists_is_read():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rxt_mrl.contracts import Ask, RewardContext, RewardSpec
+from rxt_mrl.contracts import Ask, MissingColumnError, RewardContext, RewardSpec
 from rxt_mrl.errors import UserError
 from rxt_mrl.scoring import RewardError, WeightedReward, from_trl, load_reward, to_trl
 
@@ -76,11 +76,14 @@ def test_a_class_that_is_called_as_trl_calls() -> None:
 
 
 def test_columns_by_other_names() -> None:
-    with pytest.raises(UserError, match=r"needs the column 'solution'; there are reference"):
-        load_reward(wants_solution)
+    with pytest.raises(MissingColumnError, match=r"needs the column 'solution'; there are reference"):
+        load_reward(wants_solution)(CONTEXT)
     assert load_reward(wants_solution, columns={"solution": "reference"})(CONTEXT) == [1.0, 0.0]
-    with pytest.raises(UserError, match="name no source"):
-        from_trl(wants_solution, columns={"solution": "truth"})
+    with pytest.raises(MissingColumnError, match="needs the column 'truth'"):
+        from_trl(wants_solution, columns={"solution": "truth"})(CONTEXT)
+    given = RewardContext.from_text(["q"] * 2, ["a", "b"], columns={"solution": ["a", "a"], "truth": ["b", "b"]})
+    assert load_reward(wants_solution)(given) == [1.0, 0.0]
+    assert from_trl(wants_solution, columns={"solution": "truth"})(given) == [0.0, 1.0]
 
 
 def test_conversational_functions() -> None:
@@ -150,3 +153,36 @@ def test_a_failing_reward_is_reported_to_trl() -> None:
 
     with pytest.raises(RewardError, match="KeyError: 'colour'"):
         to_trl(broken)(["q"], ["a"], reference=["a"])
+
+
+def test_ours_for_trl_reads_parts_none_tools_and_several_completions() -> None:
+    function = to_trl("fact_recall")
+    asks = [[{"value": "red", "told_at": 0}]]
+
+    def said(content: Any, **more: Any) -> dict[str, Any]:
+        return {"role": "assistant", "content": content, **more}
+
+    call = {"type": "function", "function": {"name": "answer", "arguments": {"color": "red"}}}
+    completions: list[Any] = [
+        [said([{"type": "text", "text": "It is "}, {"type": "text", "text": "red."}])],
+        [said(None)],
+        [said(None, tool_calls=[call]), {"role": "tool", "content": "done"}, said("It is red.")],
+        [said(None, tool_calls=[call])],
+        [said([{"type": "image"}, {"type": "text", "text": "red"}])],
+        [],
+        None,
+    ]
+    prompts = [[{"role": "user", "content": [{"type": "text", "text": "What color?"}]}]]
+    assert function(prompts=prompts * 7, completions=completions, asks=asks * 7) == [1, 0, 1, 1, 1, 0, 0]
+    assert function(prompts=prompts, completions=completions, asks=asks) == [1, 0, 1, 1, 1, 0, 0]
+    two = function(prompts=["a", "b"], completions=["red", "blue", "red", "blue"], asks=asks * 2)
+    assert two == [1, 0, 1, 0]
+    with pytest.raises(UserError, match="3 completions to 2 prompts"):
+        function(prompts=["a", "b"], completions=["x", "y", "z"])
+
+
+def test_columns_of_trl_reach_our_rewards() -> None:
+    def easy(context: RewardContext) -> list[float]:
+        return [float(level == 1) for level in context.columns["difficulty"]]
+
+    assert to_trl(easy)(prompts=["q", "q"], completions=["a", "b"], difficulty=[1, 2], trainer_state=None) == [1, 0]

@@ -245,7 +245,7 @@ def long_enough(dialogue: Dialogue, steps: int | None) -> Dialogue:
         return dialogue
     if len(dialogue.interactions) < steps:
         raise RowError(f"the dialogue has {len(dialogue.interactions)} follow-ups, steps: {steps} needs more")
-    return Dialogue(dialogue.query, dialogue.answer, dialogue.interactions[:steps])
+    return replace(dialogue, interactions=dialogue.interactions[:steps])
 
 
 def without_references(dialogue: Dialogue) -> Dialogue:
@@ -260,8 +260,9 @@ def _mapping(row: Any) -> Mapping[str, Any]:
 
 
 def _renamed(row: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
-    """The row with the schema's names; other columns are left out."""
-    renamed: dict[str, Any] = {}
+    """The row with the schema's names; other columns keep theirs."""
+    theirs_all = {columns.query, columns.answer, columns.interactions}
+    renamed = {name: value for name, value in row.items() if name not in theirs_all}
     for ours, theirs in (
         ("query", columns.query), ("answer", columns.answer), ("interactions", columns.interactions),
     ):  # fmt: skip
@@ -281,7 +282,8 @@ def _renamed(row: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
 def _rename_inside(items: Any, names: Mapping[str, str]) -> Any:
     """The interactions with the schema's names; what is no mapping stays, for the schema's check to refuse."""
     if isinstance(items, Mapping):
-        return {names[name]: value for name, value in items.items() if name in names}
+        others = {name: value for name, value in items.items() if name not in names}
+        return others | {names[name]: value for name, value in items.items() if name in names}
     if isinstance(items, list | tuple):
         return [_rename_inside(item, names) if isinstance(item, Mapping) else item for item in items]
     return items
