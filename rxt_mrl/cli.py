@@ -174,6 +174,20 @@ def check_annotations_(
 
 
 @app.command()
+def tokenizer(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="As for `rxt-mrl data`; one or several.")],
+    vocab_size: Annotated[int, typer.Option(help="Tokens, the 7 of the template and 256 bytes among them.")],
+    out: Annotated[Path, typer.Option(help="Folder for tokenizer.json; a recipe's tokenizer.path.")],
+    split: Annotated[str, typer.Option(help="train, validation or supervised.")] = "train",
+    limit: Annotated[int | None, typer.Option(min=1, help="Texts of each source, at most.")] = None,
+) -> None:
+    """Train a tokenizer on the texts of data sources, whatever their length."""
+    from .dialogues.train_tokenizer import train_tokenizer
+
+    train_tokenizer(sources, vocab_size=vocab_size, out=out, split=split, limit=limit, console=console)
+
+
+@app.command()
 def convert(
     source: Annotated[str, typer.Argument(help="Folder or Hub id of a published RxNN 0.2 / RxLM 0.3 checkpoint.")],
     out: Annotated[Path, typer.Option(help="Folder for our checkpoint.")],

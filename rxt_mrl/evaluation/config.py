@@ -36,6 +36,7 @@ class EvaluationSettings(Settings):
         context: most tokens that a stateless subject reads, answer included; None: as many as its model takes.
         reward: what the score is made of; None: the published composite.
         score: whether to score at all (recall and PPL do not need it).
+        retention: whether a run measures retention at all; False for recipes that train no memory.
     """
 
     data: tuple[str, ...] | None = Field(default=None, min_length=1)
@@ -50,6 +51,7 @@ class EvaluationSettings(Settings):
     context: int | None = Field(default=None, ge=8)
     reward: RewardSpec | None = None
     score: bool = True
+    retention: bool = True
 
     @field_validator("data", mode="before")
     @classmethod

@@ -21,6 +21,7 @@ from . import provenance
 from .data import RunData
 from .recipe import Recipe, load_recipe
 from .recipe_files import override
+from .start import initial_model
 
 FILE = "baseline.json"
 """What is known of a peer, beside its weights."""
@@ -65,10 +66,7 @@ def pair_of(target: str, assignments: Sequence[str] = ()) -> Pair:
         return Pair(recipe, RunData(recipe, tokenizer), model.config, _parameters(model), checkpoint)
     recipe = load_recipe(target, assignments)
     data = RunData(recipe)
-    if recipe.model.init_from is not None:
-        model = checkpoints.load(recipe.model.init_from)[0]
-    else:
-        model = RxT(recipe.model.config(data.tokenizer.vocab_size))
+    model = initial_model(recipe, data.tokenizer)
     return Pair(recipe, data, model.config, _parameters(model), None)
 
 
@@ -134,6 +132,8 @@ def train_baseline(
                 peer, tokenizer, dialogues, settings.sft, folder=out, device=recipe.device, seed=recipe.seed
             )
         else:
+            if recipe.reward is None:
+                raise UserError("reward = None: the baseline's grpo needs one")
             log = reinforce(
                 peer, tokenizer, dialogues, settings.grpo, recipe.reward, codec=pair.data.tokenizer,
                 most_tokens=recipe.limits.answer, folder=out, device=recipe.device, seed=recipe.seed,

@@ -12,18 +12,18 @@ from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
 from ..mrl.environment import make_setup, try_reward
 from ..mrl.stages import Stage
-from ..runs.checkpoints import load_tokenizer
 from ..scoring import WeightedReward
 from ..seeding import key
 from ..supervised.batches import DialoguesBySteps
 from ..supervised.config import STAGE_SETTINGS, StageName
 from .recipe import Recipe
+from .start import initial_tokenizer
 
 Rows = DialogueTensors | DialoguesBySteps | list[str]
 """What a supervised stage trains on."""
 
 MAX_TEXTS = 20_000
-"""Texts of stage 1 and held-out dialogues, at most."""
+"""Held-out dialogues at most, and texts of stage 1 where their source has no ``limit``."""
 
 
 class RunData:
@@ -41,6 +41,7 @@ class RunData:
         self._mrl: dict[tuple[str | None, int], DialogueTensors] = {}
         self._at_steps: dict[int, DialogueTensors] = {}
         self._supervised: dict[StageName, Rows] = {}
+        self._looked_at: dict[StageName, Rows] = {}
 
     def check(self, *, complete: Collection[str] = ()) -> None:
         """Load the plug-ins and the data of every stage, so that nothing is missing or too long in mid-run.
@@ -55,12 +56,14 @@ class RunData:
         for reward in (self.recipe.reward, self.recipe.evaluation.reward):
             if reward is not None:
                 WeightedReward(reward)
-        for stage in self.recipe.curriculum:
+        for stage in sorted(self.recipe.curriculum, key=lambda stage: -stage.most_steps):  # the longest asks for most
             self._check_stage(stage)
         for name in STAGE_SETTINGS:
             settings = getattr(self.recipe.supervised, name)
             if name not in complete and settings is not None and settings.updates != 0:
                 self.supervised(name)
+                if settings.evaluate is not None:
+                    self.supervised_held_out(name)
         for source in self.recipe.evaluation_sources:
             self.held_out(source)
 
@@ -91,13 +94,18 @@ class RunData:
     def make_tokenizer(self) -> DialogueTokenizer:
         """The tokenizer: of the checkpoint that the run starts from, of a folder, or trained on the recipe's data."""
         recipe = self.recipe
-        folder = recipe.model.init_from or recipe.tokenizer.path
-        if folder is not None:
-            return load_tokenizer(folder)
-        dialogues = self.dialogues("train", self.most_steps, recipe.tokenizer.dialogues)
-        texts = [text for dialogue in dialogues for turn in dialogue.turns for text in (turn.query, turn.answer)]
+        if (given := initial_tokenizer(recipe)) is not None:
+            return given
+        count, texts = recipe.tokenizer.dialogues, list[str]()
+        if recipe.reads_dialogues:
+            # Of any length: only the stages say how many follow-ups they need.
+            loaded = load_dialogues(
+                recipe.source(), "train", steps=self.most_steps, episodes=count, seed=recipe.seed, any_length=True
+            )
+            turns = [turn for dialogue in loaded.dialogues for turn in dialogue.turns]
+            texts += [text for turn in turns for text in (turn.query, turn.answer)]
         if recipe.data.text is not None:
-            texts += load_texts(recipe.source(recipe.data.text), "train", limit=recipe.tokenizer.dialogues)
+            texts += load_texts(recipe.source(recipe.data.text), "train", limit=count)
         return DialogueTokenizer.train(texts, recipe.tokenizer.vocab_size)
 
     @property
@@ -155,15 +163,27 @@ class RunData:
             self._supervised[name] = self._load_supervised(name)
         return self._supervised[name]
 
-    def _load_supervised(self, name: StageName) -> Rows:
+    def supervised_held_out(self, name: StageName) -> Rows:
+        """What the looks of a supervised stage measure: the validation split of what it trains on."""
+        if name not in self._looked_at:
+            self._looked_at[name] = self._load_supervised(name, "validation")
+        return self._looked_at[name]
+
+    def _load_supervised(self, name: StageName, split: str = "train") -> Rows:
         recipe = self.recipe
+        settings = getattr(recipe.supervised, name)
+        held_out = split != "train"
+        limit = settings.evaluate.rows if held_out else recipe.data.supervised_dialogues
         if name == "joint" and recipe.data.text is not None:
-            return load_texts(recipe.source(recipe.data.text), "train", limit=MAX_TEXTS)
+            return self.texts(split, limit) if held_out else self.texts(split)
         if name == "interaction" and recipe.data.pairs is not None:
-            pairs = load_pairs(recipe.source(recipe.data.pairs), "train", limit=recipe.data.supervised_dialogues)
+            pairs = load_pairs(recipe.source(recipe.data.pairs), split, limit=limit)
             return self.encode([Dialogue(*pair, interactions=()) for pair in pairs], 0)
         self._needs_references(f"stage {name}")
         aware = recipe.supervised.memory_aware
+        if held_out:
+            steps = aware.max_steps if aware else self.most_steps
+            return self.encode(self.dialogues(split, steps, limit, part="looks"), steps)
         if name == "memory_aware" and aware is not None and recipe.source().has_windows:
             return DialoguesBySteps({steps: self._at(steps) for steps in aware.all_steps})
         return self._at(aware.max_steps if aware else self.most_steps)
@@ -174,6 +194,11 @@ class RunData:
             dialogues = self.dialogues("train", steps, self.recipe.data.supervised_dialogues)
             self._at_steps[steps] = self.encode(dialogues, steps)
         return self._at_steps[steps]
+
+    def texts(self, split: str, limit: int = MAX_TEXTS) -> list[str]:
+        """Texts of stage 1: of the train split as many as their source's ``limit`` says, and else ``limit``."""
+        source = self.recipe.source(self.recipe.data.text)
+        return load_texts(source, split, limit=None if source.limit and split == "train" else limit)
 
     def _needs_references(self, what: str, source: str | None = None) -> None:
         if not self.recipe.source(source).references:

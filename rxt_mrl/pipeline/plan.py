@@ -11,6 +11,7 @@ from ..supervised.batches import DialoguesBySteps
 from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageSettings
 from .data import RunData
 from .recipe import Recipe
+from .start import initial_head, initial_model, load_head
 
 
 def check_recipe(recipe: Recipe, console: Console) -> Table:
@@ -24,6 +25,9 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
     """
     data = RunData(recipe)
     data.check()
+    model = initial_model(recipe, data.tokenizer)  # what `train` would refuse about it
+    if (head := initial_head(recipe)) is not None:
+        load_head(head, model.config)
     table = Table(title=f"{recipe.name}: what the run does", title_justify="left")
     for heading in ("stage", "data", "dialogues", "follow-ups"):
         table.add_column(heading)
@@ -72,7 +76,7 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
         lengths = describe(data.held_out_dialogues(source), data.tokenizer, limits).table()
         lengths.title = f"{lengths.title}, held-out dialogues of {source}"
         console.print(lengths)
-    parameters = "" if recipe.model.init_from else f", model {recipe.model.preset}"
+    parameters = "" if recipe.model.checkpoint else f", model {recipe.model.preset}"
     console.print(f"{recipe.name} is fine: {len(recipe.curriculum)} MRL stages{parameters}", highlight=False)
     return table
 

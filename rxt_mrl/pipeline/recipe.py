@@ -39,18 +39,62 @@ from .recipe_files import override, resolve
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
+class InitFrom(Settings):
+    """Which trained weights a run starts from: those of a whole model, or of parts. The tokenizer comes with them.
+
+    Attributes:
+        model: a checkpoint of a whole model (short: its path in place of this section); ``preset`` is then not used.
+        encoder, decoder, memory_attention: runs or checkpoints whose part is taken; it has to fit the model that
+            ``preset`` and ``options`` describe.
+        embedding: run or checkpoint whose embedding is taken; None: that of the encoder, or else of the decoder.
+        mlm_head: run or checkpoint of stage 1 or 2 whose MLM head goes on learning; None: the one beside the model or
+            the encoder, if there is one.
+    """
+
+    model: Path | None = None
+    encoder: Path | None = None
+    decoder: Path | None = None
+    memory_attention: Path | None = None
+    embedding: Path | None = None
+    mlm_head: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str | Path) else value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> InitFrom:
+        if not any(self.model_dump().values()):
+            raise ValueError(f"init_from names nothing; allowed: {', '.join(type(self).model_fields)}")
+        if self.model is not None and self.parts:
+            raise ValueError(f"give model or {' and '.join(self.parts)}, and not both")
+        return self
+
+    @property
+    def parts(self) -> dict[str, Path]:
+        """The parts of a model that are taken, in the order in which they are."""
+        names = ("encoder", "decoder", "memory_attention", "embedding")
+        return {name: path for name in names if (path := getattr(self, name)) is not None}
+
+
 class ModelSection(Settings):
-    """The model: a preset by name with changed keys, or the weights of a checkpoint to start from."""
+    """The model: a preset by name with changed keys, and trained weights to start from."""
 
     preset: str = "nano"
     options: dict[str, Any] = Field(default_factory=dict)
     """Keys of :class:`~rxt_mrl.model.config.RxTConfig` that differ from the preset."""
-    init_from: Path | None = None
-    """A checkpoint whose model and tokenizer the run starts from; ``preset`` is then not used."""
+    init_from: InitFrom | None = None
+    """None: fresh weights."""
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The whole model that a run starts from; None where it builds ``preset`` itself."""
+        return None if self.init_from is None else self.init_from.model
 
     @model_validator(mode="after")
     def _known(self) -> ModelSection:
-        if self.init_from is None:
+        if self.checkpoint is None:
             self.config(vocab_size=512)
         return self
 
@@ -138,7 +182,8 @@ class Recipe(Settings):
     data: DataSection
     supervised: SupervisedSettings = SupervisedSettings()
     env: EnvSpec = EnvSpec()
-    reward: RewardSpec
+    reward: RewardSpec | None
+    """null where nothing is scored: without a curriculum and without retention."""
     curriculum: tuple[Stage, ...] = ()
     algorithm: AlgorithmSettings = AlgorithmSettings()
     rollout: RolloutSettings = RolloutSettings()
@@ -158,7 +203,7 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         check_algorithm(self.algorithm, self.rollout)
-        if self.model.init_from is None and self.tokens > (width := self.model.config(512).max_tokens):
+        if self.model.checkpoint is None and self.tokens > (width := self.model.config(512).max_tokens):
             raise ValueError(
                 f"limits.query + limits.answer = {self.tokens} tokens exceed the model's max_tokens = {width}"
             )
@@ -175,6 +220,8 @@ class Recipe(Settings):
                 raise ValueError(
                     f"evaluation.data = {name!r} is not one of data.sources: {', '.join(self.data.sources)}"
                 )
+        if self.reward is None and (self.curriculum or self.evaluation.retention):
+            raise ValueError("reward = None: a curriculum, and retention after each stage, need one")
         if self.control != "none" and not self.curriculum:
             raise ValueError(f"control = {self.control!r} replaces the MRL curriculum, and the recipe has none")
         return self
@@ -185,9 +232,18 @@ class Recipe(Settings):
         return self.limits.query + self.limits.answer
 
     @property
+    def reads_dialogues(self) -> bool:
+        """Whether anything is trained or measured on dialogues; False for a recipe on plain text alone."""
+        stages, data = self.supervised, self.data
+        plain = stages.memory_attention is None and stages.memory_aware is None
+        plain = plain and (stages.joint is None or data.text is not None)
+        plain = plain and (stages.interaction is None or data.pairs is not None)
+        return bool(self.curriculum or self.evaluation_sources) or not plain
+
+    @property
     def evaluation_sources(self) -> tuple[str, ...]:
-        """Names of the data sources that are measured, the main one first."""
-        return self.evaluation.data or (self.data.default,)
+        """Names of the data sources that retention is measured on, the main one first."""
+        return (self.evaluation.data or (self.data.default,)) if self.evaluation.retention else ()
 
     def source(self, name: str | None = None) -> DataSettings:
         """A data source by name; None: the default."""

@@ -7,6 +7,7 @@ the checkpoint of the one before, so that an interrupted run goes on where it wa
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from datetime import datetime
 from pathlib import Path
@@ -18,18 +19,21 @@ from rich.console import Console
 from ..errors import UserError
 from ..evaluation.plots import plot_retention, plot_stages
 from ..evaluation.report import Results, retention_table, write_retention
-from ..model import RxT, products
+from ..model import COMPONENTS, RxT, products
 from ..mrl.config import for_stage
 from ..mrl.stages import Stage
 from ..mrl.trainer import Training, train_mrl
 from ..runs import RunDir, checkpoints, write_json
 from ..seeding import key
 from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageName
+from ..supervised.curves import held_out_line, plot_learning
+from ..supervised.held_out import PREFIX
 from ..supervised.stages import last_checkpoint, run_stage
 from . import provenance
 from .data import RunData
 from .measure import Measuring, effect_lines
 from .recipe import Recipe
+from .start import HEAD_FILE, NOTE_FILE, initial_components, initial_head, initial_model, load_head
 
 
 def train(
@@ -71,7 +75,7 @@ def train(
     folder = out / "checkpoints" / "tokenizer"
     data = RunData(recipe, checkpoints.load_tokenizer(folder) if resume and folder.is_dir() else None)
     data.check(complete=run.progress if resume else ())
-    model = _initial_model(recipe, data)  # before anything is written: it may not fit
+    model = initial_model(recipe, data.tokenizer)  # before anything is written: it may not fit
     if not resume:
         if recipe.products == "auto":
             recipe = recipe.model_copy(update={"products": products.choose(model.config)})
@@ -100,6 +104,8 @@ class _Pipeline:
         self.model, self.device = model, model.device
         self.measuring = Measuring(data)
         self.results: dict[str, dict[str, Any]] = dict(run.progress)
+        self.head = initial_head(recipe)
+        self.components = initial_components(recipe)
 
     def run(self) -> None:
         """All stages that are not complete yet, then the report."""
@@ -115,10 +121,12 @@ class _Pipeline:
 
     def _stage(self, name: str, train: Any) -> None:
         """Load a complete stage, or train it, save it, measure it and mark it as complete."""
+        folder = self.run_dir.path / "checkpoints" / name
         if name in self.results:
-            self.model = checkpoints.load(self.run_dir.path / "checkpoints" / name)[0].to(self.device)
+            self.model = checkpoints.load(folder)[0].to(self.device)
+            self._carry_on(folder, self.results[name])
             return
-        trained = self.run_dir.path / "checkpoints" / name / "trained.json"
+        trained = folder / NOTE_FILE
         if trained.is_file():  # interrupted while it was measured
             note = json.loads(trained.read_text(encoding="utf-8"))
             self.model = checkpoints.load(trained.parent)[0].to(self.device)
@@ -127,13 +135,23 @@ class _Pipeline:
             if note is None:
                 return
             checkpoints.save(self.run_dir.checkpoint_dir(name), self.model, self.tokenizer)
+            note["components"] = sorted({*self.components, *note.get("components", ())})
+            if self.head is not None and not (folder / HEAD_FILE).is_file():
+                shutil.copyfile(self.head, folder / HEAD_FILE)
             write_json(trained, note)
+        self._carry_on(folder, note)
         note["retention"] = self.measuring.retention(self.model, whole=name in ("start", "memory_aware", "mrl"))
         for source, gain in note.get("sampled_reward", {}).items():  # beside recall and score in retention.json
             note["retention"][source]["sampled_reward"] = gain
         self.results[name] = note
         self.run_dir.complete(name, note)
         self._report_stage(name, note)
+
+    def _carry_on(self, folder: Path, note: dict[str, Any]) -> None:
+        """What the next stage has to know of a stage that is complete."""
+        self.components = tuple(note.get("components", self.components))
+        if (folder / HEAD_FILE).is_file():
+            self.head = folder / HEAD_FILE
 
     def _planned(self, name: StageName) -> bool:
         settings = getattr(self.recipe.supervised, name)
@@ -146,10 +164,24 @@ class _Pipeline:
         rows = self.data.supervised(name)
         resume_from = last_checkpoint(self.run_dir, name)
         self.run_dir.rewind(name, 0 if resume_from is None else int(resume_from.name.rpartition("-")[2]))
+        head = None
+        if name in ("joint", "interaction") and self.head is not None:
+            head = load_head(self.head, self.model.config).to(self.device)
         trained = run_stage(
-            name, self.model, self.tokenizer, rows, settings, self.run_dir, self.recipe.seed, resume_from
+            name,
+            self.model,
+            self.tokenizer,
+            rows,
+            settings,
+            self.run_dir,
+            self.recipe.seed,
+            resume_from,
+            mlm_head=head,
+            held_out=None if settings.evaluate is None else self.data.supervised_held_out(name),
         )
-        return {"seconds": trained["seconds"], "updates": trained["updates"]}
+        note: dict[str, Any] = {name: trained[name] for name in ("seconds", "updates", "tokens")}
+        looked = {name.removeprefix(PREFIX): value for name, value in trained.items() if name.startswith(PREFIX)}
+        return note | {"components": settings.components} | ({"held_out": looked} if looked else {})
 
     def _mrl(self) -> dict[str, Any]:
         recipe, stages = self.recipe, self.recipe.curriculum
@@ -177,7 +209,8 @@ class _Pipeline:
             updates = sum(trained.updates)
         seconds = time.monotonic() - started
         gain = self.measuring.gain(self.model, embedding, before)
-        return {"seconds": seconds, "updates": updates, "control": recipe.control, "sampled_reward": gain}
+        note = {"seconds": seconds, "updates": updates, "control": recipe.control, "sampled_reward": gain}
+        return note | {"components": COMPONENTS}
 
     def _supervised_control(self, last: Stage) -> float:
         """The control that spends MRL's time on supervised training: the dialogues of the last curriculum stage, and
@@ -193,6 +226,7 @@ class _Pipeline:
                 "updates": 1_000_000,
                 "epochs": None,
                 "max_seconds": self.recipe.control_seconds,
+                "evaluate": None,
                 "optimizer": aware.optimizer.model_copy(
                     update={"learning_rate": aware.optimizer.learning_rate * self.recipe.control_rate}
                 ),
@@ -212,6 +246,8 @@ class _Pipeline:
         self.console.print(
             f"[bold]{name}[/bold]: {note['updates']:.0f} updates in {note['seconds']:.0f} s", highlight=False
         )
+        if "held_out" in note:
+            self.console.print(f"  held out: {held_out_line(note['held_out'])}", highlight=False, markup=False)
         for source, result in note["retention"].items():
             recall = "-" if result["recall"] is None else f"{100 * result['recall']:.1f} %"
             line = f"  {source}: recall {recall} at {result['steps']} steps, PPL {result['ppl']:.2f}"
@@ -219,21 +255,32 @@ class _Pipeline:
 
     def _report(self) -> None:
         results = {name: note["retention"] for name, note in self.results.items()}
-        report = write_retention(self.run_dir, results)
-        self.console.print(retention_table(results))
         lines = effect_lines(self.results) + list(self.recipe.beside)
-        lines += [f"run        {self.run_dir.path}", f"report     {report}"]
-        lines += [f"picture    {path}" for path in self._pictures(results)]
+        lines.append(f"run        {self.run_dir.path}")
+        if self.recipe.evaluation_sources:
+            lines.append(f"report     {write_retention(self.run_dir, results)}")
+            self.console.print(retention_table(results))
+        lines += [f"picture    {path}" for path in (*self._pictures(results), *self._curves())]
         lines += [
             f"model      {checkpoints.locate(self.run_dir.path)}",
             f"metrics    {self.run_dir.path / 'metrics.jsonl'}",
             f"           tensorboard --logdir {self.run_dir.path / 'tensorboard'}",
             f"rollouts   {self.run_dir.path / 'rollouts'}",
-            f"talk to it rxt-mrl chat {self.run_dir.path}",
+            *([f"talk to it rxt-mrl chat {self.run_dir.path}"] if self.recipe.evaluation_sources else []),
             f"time       {time.monotonic() - self.started:.0f} s",
         ]
         for line in lines:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def _curves(self) -> list[Path]:
+        """The learning curve of each stage that looked at held-out data."""
+        lines = self.run_dir.logged()
+        folder = self.run_dir.evaluation_dir
+        names = [name for name, note in self.results.items() if "held_out" in note]
+        return [
+            plot_learning([line for line in lines if line["section"] == name], folder / f"learning-{name}.png", name)
+            for name in names
+        ]
 
     def _pictures(self, results: Results) -> list[Path]:
         """``stages.png`` and ``retention.png`` of the main source; those of another carry its name."""
@@ -248,38 +295,3 @@ class _Pipeline:
             pictures.append(plot_stages(stages, folder / f"stages{suffix}", f"Recall after each stage{of}"))
             pictures.append(plot_retention(last, folder / f"retention{suffix}", f"Retention curve{of}"))
         return pictures
-
-
-def _initial_model(recipe: Recipe, data: RunData) -> RxT:
-    """What a run starts from: the recipe's model with fresh weights, or a checkpoint's.
-
-    Raises:
-        UserError: a device that is not there, a checkpoint that cannot be used, a model for shorter texts.
-    """
-    device = _device(recipe.device)
-    if recipe.model.init_from is None:
-        torch.manual_seed(key(recipe.seed, "weights"))
-        return RxT(recipe.model.config(data.tokenizer.vocab_size)).to(device)
-    model = checkpoints.load(recipe.model.init_from)[0]
-    if recipe.tokens > model.config.max_tokens:
-        raise UserError(
-            f"limits.query + limits.answer = {recipe.tokens} tokens exceed the {model.config.max_tokens} of "
-            f"model.init_from = {recipe.model.init_from}"
-        )
-    return model.to(device)
-
-
-def _device(name: str) -> torch.device:
-    """The device of a recipe.
-
-    Raises:
-        UserError: when torch does not have it.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device = {name!r}: torch cannot use it ({str(error).splitlines()[0]})") from error
-    return device

@@ -151,6 +151,11 @@ class RunDir:
         for name, value in numbers.items():
             self._tensorboard.add_scalar(f"{section}/{name}", value, step)
 
+    def logged(self) -> list[dict[str, Any]]:
+        """The lines of ``metrics.jsonl``."""
+        path = self.path / "metrics.jsonl"
+        return _whole_lines(path) if path.is_file() else []
+
     def rewind(self, section: str, step: int) -> None:
         """Forget the logged lines of ``section`` after ``step``: a resumed stage writes them again."""
         path = self.path / "metrics.jsonl"

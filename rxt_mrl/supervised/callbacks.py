@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class StageControl(TrainerCallback, ExportableState):
     """Freezes components, ends the stage when its time is up, and saves and ends it when it is interrupted.
 
-    The seconds used are part of the checkpoint, so that a resumed stage has what was left.
+    Seconds used and tokens seen are part of the checkpoint, so that a resumed stage goes on counting.
     """
 
     def __init__(self, interruption: Interruption) -> None:
@@ -30,7 +30,8 @@ class StageControl(TrainerCallback, ExportableState):
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         seconds = self.seconds if self.trainer is None else self.trainer.budget.seconds
-        return {"args": {}, "attributes": {"seconds": seconds}}
+        tokens = 0.0 if self.trainer is None else self.trainer.tokens
+        return {"args": {}, "attributes": {"seconds": seconds, "tokens": tokens}}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -39,8 +40,9 @@ class StageControl(TrainerCallback, ExportableState):
         assert self.trainer is not None
         callbacks: Any = state.stateful_callbacks or {}
         kept = callbacks.get(type(self).__name__, {})
-        seconds = kept.get("attributes", {}).get("seconds", 0.0)
-        self.trainer.budget.start(used=seconds if state.global_step else 0.0)
+        used = kept.get("attributes", {}) if state.global_step else {}
+        self.trainer.budget.start(used=used.get("seconds", 0.0))
+        self.trainer.tokens = used.get("tokens", 0.0)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -90,6 +92,7 @@ class MetricsLog(TrainerCallback):
             return
         now = (time.monotonic(), state.global_step)
         values = self.trainer.pop_means()
+        values["tokens"] = self.trainer.tokens
         values["learning_rate"] = logs["learning_rate"]
         values["grad_norm"] = logs.get("grad_norm", 0.0)
         values["updates_per_second"] = (now[1] - self._mark[1]) / max(now[0] - self._mark[0], 1e-9)

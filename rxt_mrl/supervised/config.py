@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from ..contracts import Unfreeze
+from ..contracts import Component, Unfreeze
 from ..settings import Settings
 
 StageName = Literal["joint", "interaction", "memory_attention", "memory_aware"]
@@ -37,6 +37,30 @@ class OptimizerSettings(Settings):
     max_grad_norm: float = Field(default=1.0, ge=0)
 
 
+REACHED: dict[str, tuple[str, ...]] = {
+    "joint": ("embedding", "encoder", "mlm_head", "decoder", "memory_cross_attention"),
+    "mlm": ("embedding", "encoder", "mlm_head"),
+    "ar": ("embedding", "decoder"),
+}
+"""What each objective of stages 1 and 2 trains."""
+
+
+class HeldOutSettings(Settings):
+    """How a stage looks at the loss of held-out data while it trains.
+
+    Attributes:
+        every: updates between two looks; there is one at the start and one at the end as well.
+        patience: ends the stage after so many looks in a row without a better loss; None: never.
+        keep: weights at the end: the ``last`` ones, or those with the ``best`` held-out loss.
+        rows: held-out rows (texts or dialogues) at most, the first ones of the validation split.
+    """
+
+    every: int = Field(default=100, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    keep: Literal["last", "best"] = "last"
+    rows: int = Field(default=1000, ge=1)
+
+
 class StageSettings(Settings):
     """What all supervised stages share.
 
@@ -52,6 +76,7 @@ class StageSettings(Settings):
         router_weight: weight of the router loss of a mixture of experts.
         log_every: updates between two logged lines.
         save_every: updates between two checkpoints from which the stage can go on; 0: only when interrupted.
+        evaluate: look at held-out data, end early, keep the best weights; None: do not look.
     """
 
     updates: int | None = Field(default=None, ge=0)
@@ -65,6 +90,7 @@ class StageSettings(Settings):
     router_weight: float = Field(default=0.01, ge=0)
     log_every: int = Field(default=10, ge=1)
     save_every: int = Field(default=0, ge=0)
+    evaluate: HeldOutSettings | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -72,12 +98,17 @@ class StageSettings(Settings):
             raise ValueError("give either updates or epochs, and not both")
         return self
 
-    def updates_on(self, rows: int) -> int:
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Components that the stage trains."""
+        return get_args(Component)
+
+    def updates_on(self, rows: int, processes: int = 1) -> int:
         """Updates of the stage on data of so many rows; the partial last batch of an epoch counts."""
         if self.updates is not None:
             return self.updates
         assert self.epochs is not None
-        return max(1, round(self.epochs * math.ceil(rows / self.batch_size) / self.accumulate))
+        return max(1, round(self.epochs * math.ceil(rows / self.batch_size) / self.accumulate / processes))
 
 
 class JointSettings(StageSettings):
@@ -92,6 +123,8 @@ class JointSettings(StageSettings):
         memory_masking: share of encoded vectors set to zero before the decoder reads them.
         memory_noise: standard deviation of the noise added to them.
         mlm_weight, ar_weight: weights of the two losses.
+        unfreeze: which of the components that the objective reaches are trained from which update on; empty: all.
+            The MLM head learns wherever the objective reaches it.
     """
 
     objective: Literal["joint", "mlm", "ar"] = "joint"
@@ -101,6 +134,13 @@ class JointSettings(StageSettings):
     memory_noise: float = Field(default=0.0, ge=0)
     mlm_weight: float = Field(default=1.0, ge=0)
     ar_weight: float = Field(default=1.0, ge=0)
+    unfreeze: tuple[Unfreeze, ...] = ()
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Components that the objective reaches and ``unfreeze`` leaves."""
+        named = {"mlm_head", *(component for entry in self.unfreeze for component in entry.components)}
+        return tuple(name for name in REACHED[self.objective] if not self.unfreeze or name in named)
 
 
 class InteractionSettings(JointSettings):
@@ -144,6 +184,11 @@ class MemoryAttentionSettings(StageSettings):
     scan_gradient: bool = True
     change_penalty: float = Field(default=0.0, ge=0)
     steps: int | None = Field(default=None, ge=1)
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Memory attention alone."""
+        return ("memory_attention",)
 
 
 class StepsFrom(Settings):
@@ -193,6 +238,12 @@ class MemoryAwareSettings(StageSettings):
         if list(self.steps_from) != sorted(self.steps_from, key=lambda phase: phase.at):
             raise ValueError("steps_from must be ordered by at")
         return self
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """All, or those that ``unfreeze`` names."""
+        named = {component for entry in self.unfreeze for component in entry.components}
+        return tuple(name for name in get_args(Component) if not named or name in named)
 
     @property
     def max_steps(self) -> int:

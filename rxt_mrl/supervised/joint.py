@@ -12,12 +12,14 @@ the number of memory slots, so that the decoder sees a memory of the size that i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from ..model import DecoderOutput, RxT
 from ..model.layers import mean_stats
-from .config import JointSettings
+from .config import REACHED, JointSettings
 from .losses import IGNORED, mask_tokens, next_token_labels, pool_to_slots, repeat_tokens, token_loss
 from .objectives import Ratio, StageModel, StageOutput, generator_for, ratio
 
@@ -44,11 +46,13 @@ class JointModel(StageModel):
 
     def trained(self) -> dict[str, float] | None:
         """The components that the objective reaches."""
-        if self.settings.objective == "mlm":
-            return {"embedding": 1.0, "encoder": 1.0, "mlm_head": 1.0}
-        if self.settings.objective == "ar":
-            return {"embedding": 1.0, "decoder": 1.0}
-        return dict.fromkeys(("embedding", "encoder", "mlm_head", "decoder", "memory_cross_attention"), 1.0)
+        return dict.fromkeys(REACHED[self.settings.objective], 1.0)
+
+    def criterion(self, means: Mapping[str, float]) -> float:
+        """The weighted sum of the losses that the objective has."""
+        settings = self.settings
+        weights = {"mlm_loss": settings.mlm_weight, "loss": settings.ar_weight}
+        return sum(weight * means[name] for name, weight in weights.items() if name in means)
 
     def extra_modules(self) -> dict[str, nn.Module]:
         """The MLM head."""

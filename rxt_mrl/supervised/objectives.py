@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import TypedDict
 
 import torch
@@ -35,6 +37,10 @@ class StageModel(nn.Module):
         """Components that the stage trains, with a scale of their learning rate; None: all of them."""
         return None
 
+    def criterion(self, means: Mapping[str, float]) -> float:
+        """What the stage minimizes, of the means of its sums: held-out losses are compared by it."""
+        return means["loss"]
+
     def extra_modules(self) -> dict[str, nn.Module]:
         """Modules beside the RxT that are trained as well, by name."""
         return {}
@@ -49,3 +55,24 @@ def ratio(total: Tensor, count: Tensor | int) -> Ratio:
     """A detached :data:`Ratio`."""
     count = torch.as_tensor(count, dtype=torch.float32, device=total.device)
     return total.detach().float(), count
+
+
+class Sums:
+    """Adds up the sums of several batches, on the device."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, list[Tensor]] = {}
+
+    def add(self, sums: Mapping[str, Ratio]) -> None:
+        """The sums of one more batch."""
+        for name, (total, count) in sums.items():
+            kept = self._kept.get(name)
+            self._kept[name] = [total, count] if kept is None else [kept[0] + total, kept[1] + count]
+
+    def means(self) -> dict[str, float]:
+        """The means; ``ppl`` and ``mlm_ppl`` beside the losses that are of tokens."""
+        means = {name: (total / count.clamp(min=1e-9)).item() for name, (total, count) in self._kept.items()}
+        for prefix in ("", "mlm_"):
+            if f"{prefix}loss" in means and f"{prefix}accuracy" in means:
+                means[f"{prefix}ppl"] = math.exp(min(means[f"{prefix}loss"], 20.0))
+        return means

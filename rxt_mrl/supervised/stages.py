@@ -42,6 +42,7 @@ from .config import (
     StageName,
     StageSettings,
 )
+from .held_out import HeldOutControl
 from .joint import JointModel
 from .memory_attention import MemoryAttentionModel
 from .memory_aware import MemoryAwareModel
@@ -65,6 +66,7 @@ def run_stage(
     resume_from: Path | None = None,
     *,
     mlm_head: nn.Module | None = None,
+    held_out: StageData | Iterable[str] | None = None,
     progress: bool = True,
 ) -> dict[str, float]:
     """Train ``model`` in place through one supervised stage.
@@ -80,10 +82,13 @@ def run_stage(
         seed: key of the order of the data, masks, noise and initial memories.
         resume_from: a checkpoint of this stage (see :func:`last_checkpoint`) to go on from.
         mlm_head: of stages 1 and 2; None: the one that the run's stage 1 left, in stage 2, or a new one.
+        held_out: data of the same kind that is not trained on; needed by ``settings.evaluate``.
         progress: show a progress bar.
 
     Returns:
-        The last logged means (``loss``, ``accuracy``, ``ppl``, ...), ``updates`` and ``seconds``.
+        The last logged means (``loss``, ``accuracy``, ``ppl``, ...), ``updates``, ``tokens`` and ``seconds``; with
+        ``settings.evaluate`` also ``held_out_loss``, ``held_out_accuracy``, ... and ``held_out_update``, whose weights
+        the model has.
 
     Raises:
         UserError: when name, settings and data do not go together.
@@ -94,6 +99,11 @@ def run_stage(
     if settings.updates == 0:
         return {"updates": 0.0, "seconds": 0.0}
     rows = _stage_data(name, data, tokenizer, model, settings)
+    looks = None
+    if settings.evaluate is not None:
+        if held_out is None:
+            raise UserError(f"stage {name}: evaluate needs held-out data, got none")
+        looks = _stage_data(name, held_out, tokenizer, model, settings)
     stage_model = _stage_model(name, model, tokenizer, settings, mlm_head, run)
     stage_key = key(seed, "supervised", name)
     with tempfile.TemporaryDirectory() as scratch, interrupts_wait() as interruption:
@@ -102,7 +112,7 @@ def run_stage(
         asked = {parameter: parameter.requires_grad for parameter in stage_model.parameters()}
         try:
             result = _train(
-                name, stage_model, rows, settings, run, stage_key, folder, resume_from, interruption, progress
+                name, stage_model, rows, looks, settings, run, stage_key, folder, resume_from, interruption, progress
             )
         finally:
             model.train(was_training)
@@ -111,7 +121,7 @@ def run_stage(
                 parameter.grad = None
     if run is not None:
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(stage_model, JointModel) and settings.objective != "ar":  # type: ignore[attr-defined]
+        if isinstance(stage_model, JointModel) and (stage_model.settings.objective != "ar" or mlm_head is not None):
             save_model(stage_model.mlm_head, str(run.checkpoint_dir(name) / _HEAD_FILE))
     return result
 
@@ -204,6 +214,7 @@ def _train(
     name: StageName,
     stage_model: StageModel,
     rows: StageData,
+    looks: StageData | None,
     settings: StageSettings,
     run: RunDir | None,
     stage_key: int,
@@ -248,6 +259,21 @@ def _train(
         steps=_steps_of_batch(settings, batches, stage_key),
     )
     control, log = StageControl(interruption), MetricsLog(run, name)
+    held_out: list[HeldOutControl] = []
+    if looks is not None and settings.evaluate is not None:
+        steps = settings.max_steps if isinstance(settings, MemoryAwareSettings) else getattr(settings, "steps", None)
+        held_out.append(
+            HeldOutControl(
+                settings.evaluate,
+                looks,
+                batch_size=settings.batch_size,
+                seed=stage_key,
+                steps=steps,
+                folder=folder,
+                run=run,
+                section=name,
+            )
+        )
     bar = ProgressBar(name.replace("_", "-"), log, updates) if progress else None
     trainer = StageTrainer(
         stage_model,
@@ -256,18 +282,24 @@ def _train(
         sampler=sampler,
         optimizer_settings=settings.optimizer,
         budget=Budget(updates, settings.max_seconds),
-        unfreeze=settings.unfreeze if isinstance(settings, MemoryAwareSettings) else (),
+        unfreeze=settings.unfreeze if isinstance(settings, MemoryAwareSettings | JointSettings) else (),
         dump_to=None if run is None else lambda update: run.dump_path(f"{name}-update-{update}"),
-        callbacks=[control, log, *([bar] if bar else [])],
+        callbacks=[control, *held_out, log, *([bar] if bar else [])],
     )
     control.trainer = log.trainer = trainer
+    for look in held_out:
+        look.trainer = trainer
     for unwanted in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(unwanted)
+    kept: dict[str, float] = {}
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*pin_memory.*")
             trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
+            for look in held_out if not interruption.requested else ():
+                kept |= look.finish(trainer.state)
     finally:
         if bar:
             bar.close()
-    return {**log.latest, "updates": float(trainer.state.global_step), "seconds": trainer.budget.seconds}
+    done = {"updates": float(trainer.state.global_step), "tokens": trainer.tokens, "seconds": trainer.budget.seconds}
+    return {**log.latest, **kept, **done}

@@ -7,7 +7,6 @@ may follow a time budget, sums that are logged as means over tokens, and one lin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from ..model.components import by_component, freeze_to, parameter_groups, traine
 from ..runs.guards import NotFiniteError, check_finite, check_gradients
 from .batches import BatchData, BatchSampler, whole
 from .config import OptimizerSettings
-from .objectives import StageModel
+from .objectives import StageModel, Sums
 from .schedule import Budget, rate_factor
 
 _WEIGHTS = "model.safetensors"
@@ -39,7 +38,7 @@ class StageTrainer(Trainer):
         sampler: plans the batches.
         optimizer_settings: AdamW and schedule.
         budget: updates and seconds.
-        unfreeze: gradual unfreezing; empty: what ``model.trained()`` says.
+        unfreeze: gradual unfreezing of the components that ``model.trained()`` names; empty: all of these.
         dump_to: the file for the batch of an update that led to NaN; None: it is not written.
     """
 
@@ -64,7 +63,8 @@ class StageTrainer(Trainer):
         self._optimizer_settings = optimizer_settings
         self._unfreeze = unfreeze
         self._dump_to = dump_to
-        self._sums: dict[str, list[Tensor]] = {}
+        self._sums = Sums()
+        self.tokens = 0.0
         self._last_inputs: dict[str, Any] = {}
         self._last_loss: Tensor | None = None
         self._trained_now: tuple[str, ...] | None = None
@@ -114,7 +114,12 @@ class StageTrainer(Trainer):
         return self.lr_scheduler
 
     def _trained(self, update: int) -> dict[str, float] | None:
-        return trained_components(self._unfreeze, update) if self._unfreeze else self.stage_model.trained()
+        reached = self.stage_model.trained()
+        named = trained_components(self._unfreeze, update)
+        if named is None or reached is None:
+            return reached if named is None else named
+        extra = self.stage_model.extra_modules()
+        return {name: named.get(name, reached[name] if name in extra else 0.0) for name in reached}
 
     def apply_freezing(self, update: int) -> None:
         """Freeze and unfreeze for an update, if anything changes with it."""
@@ -137,9 +142,8 @@ class StageTrainer(Trainer):
         """The stage's loss; its sums are kept for the log (added up on the device, read when logged)."""
         output = model(**inputs)
         self._last_inputs, self._last_loss = inputs, output["loss"].detach()
-        for name, (total, count) in output["sums"].items():
-            kept = self._sums.get(name)
-            self._sums[name] = [total, count] if kept is None else [kept[0] + total, kept[1] + count]
+        self._sums.add(output["sums"])
+        self.tokens += float(inputs["mask"].sum())
         return (output["loss"], output) if return_outputs else output["loss"]
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
@@ -164,12 +168,9 @@ class StageTrainer(Trainer):
     # --- log ---
 
     def pop_means(self) -> dict[str, float]:
-        """Means of the sums since the last call; ``ppl`` beside ``loss`` where the loss is one of tokens."""
-        means = {name: (total / count.clamp(min=1e-9)).item() for name, (total, count) in self._sums.items()}
-        self._sums = {}
-        if "loss" in means and "accuracy" in means:
-            means["ppl"] = math.exp(min(means["loss"], 20.0))
-        return means
+        """Means of the sums since the last call."""
+        sums, self._sums = self._sums, Sums()
+        return sums.means()
 
     # --- checkpoints ---
 

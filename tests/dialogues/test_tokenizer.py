@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -104,3 +106,18 @@ def test_errors(tmp_path):
         DialogueTokenizer.load(tmp_path)
     with pytest.raises(UserError, match="lacks the special tokens"):
         DialogueTokenizer(Tokenizer(models.BPE()))
+
+
+def test_the_command_trains_on_sources_of_any_length(cli, tmp_path):
+    rows = [
+        {"query": "Hi", "answer": "Yes", "interactions": [{"query": "Who is it?", "answer": "Tom"}] * count}
+        for count in (1, 9)
+    ]
+    (tmp_path / "dialogues.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (tmp_path / "stories.txt").write_text("Zoe ran. She saw a bee.\n<|endoftext|>\n")
+    sources = (tmp_path / "dialogues.jsonl", f"tinystories:{tmp_path / 'stories.txt'}")
+    outcome = cli("tokenizer", *sources, "--vocab-size", 270, "--out", tmp_path / "made")
+    assert outcome.code == 0, outcome.err
+    assert "270 tokens" in outcome.out
+    assert DialogueTokenizer.load(tmp_path / "made").vocab_size == 270
+    assert "at least 263" in cli("tokenizer", sources[0], "--vocab-size", 9, "--out", tmp_path / "small").line

@@ -68,6 +68,7 @@ def load_dialogues(
     steps: int | None = None,
     episodes: int | None = None,
     seed: int = 0,
+    any_length: bool = False,
 ) -> LoadedDialogues:
     """Dialogues of a split, checked, each cut to the number of follow-ups.
 
@@ -77,6 +78,7 @@ def load_dialogues(
         steps: follow-ups of each dialogue; None: ``settings.steps``, or as many as each has.
         episodes: dialogues at most (the first ones of a data set; an endless source makes so many).
         seed: of generated dialogues.
+        any_length: keep dialogues as they are, long or short; ``steps`` is then what a generated source makes.
 
     Raises:
         UserError: one line: nothing there, no such split, a bad row (``on_bad_row: stop``), no dialogue long enough.
@@ -87,7 +89,8 @@ def load_dialogues(
     records = _records(settings, _split(split), steps=steps, episodes=limit, seed=seed)
 
     def parse(value: Any) -> list[Dialogue]:
-        dialogue = long_enough(dialogue_from_row(value, settings.columns), steps)
+        dialogue = dialogue_from_row(value, settings.columns)
+        dialogue = dialogue if any_length else long_enough(dialogue, steps)
         if settings.annotate == "carried_words":
             dialogue = carried_words(dialogue)
         return [dialogue if settings.references or split == "validation" else without_references(dialogue)]
@@ -223,13 +226,22 @@ def _rows(settings: DataSettings, split: Split) -> Iterator[Record]:
     """Rows of a data set on the Hub or in local files."""
     if settings.source == "hub" or not settings.path:
         ours = _ours(settings, split)
-        theirs = settings.splits.get(ours, ours)
+        copy = Path(str(settings.name))
+        if copy.is_dir() and not _lists_configs(copy / "README.md"):  # then only the names of its files tell
+            theirs = settings.splits.get(ours)
+            found = loading.find_files(copy, "parquet", ours, theirs=theirs, config=settings.config)
+            return loading.parquet_records(found)
         return loading.hub_records(
-            str(settings.name), split=theirs, config=settings.config, revision=settings.revision,
-            streaming=settings.streaming,
+            str(settings.name), split=settings.splits.get(ours, ours), config=settings.config,
+            revision=settings.revision, streaming=settings.streaming,
         )  # fmt: skip
     readers = {"parquet": loading.parquet_records, "arrow": loading.arrow_records, "jsonl": loading.json_records}
     return readers[settings.source](_files(settings, split))
+
+
+def _lists_configs(card: Path) -> bool:
+    """Whether the card of a data set says which files are which sub-set and split."""
+    return card.is_file() and "configs:" in card.read_text(encoding="utf-8", errors="replace")
 
 
 def _files(settings: DataSettings, split: Split) -> list[Path]:
