@@ -72,25 +72,42 @@ def train(
 
 @app.command()
 def evaluate(
-    target: Annotated[Path, typer.Argument(metavar="RUN|CHECKPOINT", help="A run directory or one checkpoint of it.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="A run, a checkpoint folder, a published checkpoint, hf:NAME_OR_FOLDER, oracle, random or echo.",
+        ),
+    ],
     data: Annotated[
-        list[str] | None, typer.Option(metavar="SOURCE", help="A source of the run's recipe; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="SOURCE", help="A source of the run's recipe, or what `rxt-mrl data` reads; repeatable."),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Of sources outside of the recipe (default: validation; a single file: all).")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Follow-ups per dialogue.")] = None,
     episodes: Annotated[int | None, typer.Option(min=1, help="Held-out dialogues.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Folder with the tokenizer of a checkpoint that brings none.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
     reward: Annotated[str | None, typer.Option(metavar="NAME|FILE.py:NAME", help="What the score is made of.")] = None,
     sets: Assignments = None,
 ) -> None:
-    """Measure retention with controls: memory on, wiped, swapped."""
+    """Measure what a model remembers, with controls; the same command goes on after an interruption."""
     from .pipeline.evaluate import evaluate_target
 
     assignments = [*(sets or []), *([f"evaluation.reward={reward}"] if reward else [])]
     evaluate_target(
         target,
         data=data or (),
+        split=split,
         steps=steps,
         episodes=episodes,
+        tokenizer=tokenizer,
+        out=out,
         as_json=json_,
         assignments=assignments,
         console=console,
@@ -108,6 +125,33 @@ def baseline(
 
     folder, _ = train_baseline(target, out=out, assignments=sets or [], console=console)
     console.print(f"model      {folder}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="A B...", help="Folders of `evaluate`, runs, or RUN/checkpoints/STAGE; two or more."),
+    ],
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
+) -> None:
+    """Paired differences of evaluations on the questions that they share, against the first one."""
+    from .pipeline.compare import compare_command
+
+    compare_command(targets, as_json=json_, console=console)
+
+
+@app.command()
+def rescore(
+    rollouts: Annotated[Path, typer.Argument(metavar="ROLLOUTS", help="A .jsonl file of a run's rollouts.")],
+    reward: Annotated[str, typer.Option(metavar="NAME|FILE.py:NAME", help="The reward to score with.")],
+    out: Annotated[Path | None, typer.Option(help="File to write (default: beside it, -rescored.jsonl).")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="Folder with the tokenizer (default: the run's).")] = None,
+) -> None:
+    """Score stored rollouts with another reward."""
+    from .pipeline.rescore import rescore_command
+
+    rescore_command(rollouts, reward, out=out, tokenizer=tokenizer, console=console)
 
 
 @app.command()

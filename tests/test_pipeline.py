@@ -252,7 +252,7 @@ def test_every_source_is_measured_and_named(cli: Command, tiny: Path, tmp_path: 
         for said in ("recall ", "mean reward of sampled answers", "greedy recall"):
             assert f"  {source}: {said}" in outcome.out
     pictures = {"retention.png", "retention-long.png", "stages.png", "stages-long.png"}
-    assert {path.name for path in (run / "evaluation").iterdir()} == {"retention.json", *pictures}
+    assert {path.name for path in (run / "evaluation").iterdir()} == {"retention.json", "answers.parquet", *pictures}
 
     # Reports of other data, episodes or settings lie beside one another.
     again = cli("evaluate", run, "--json")
@@ -260,18 +260,14 @@ def test_every_source_is_measured_and_named(cli: Command, tiny: Path, tmp_path: 
     assert cli("evaluate", run, "--data", "long").code == 0
     assert cli("evaluate", run, "--data", "long", "--episodes", 4).code == 0
     assert cli("evaluate", run, "--data", "long", "--set", "evaluation.controls=[]").code == 0
-    files = {path.name for path in (run / "evaluation").glob("retention-mrl-*.json")}
-    assert {
-        "retention-mrl-main+long-3.json",
-        "retention-mrl-long-3.json",
-        "retention-mrl-long-3-episodes=4.json",
-    } < files
-    assert len(files) == 4
-    alone = json.loads((run / "evaluation" / "retention-mrl-long-3.json").read_text())
+    folders = {path.parent.name for path in (run / "evaluation").glob("mrl-*/retention.json")}
+    assert {"mrl-main+long-3", "mrl-long-3", "mrl-long-3-episodes=4"} < folders
+    assert len(folders) == 4
+    alone = json.loads((run / "evaluation" / "mrl-long-3" / "retention.json").read_text())
     assert (alone["source"], alone["ppl"]) == ("long", report["stages"]["mrl"]["sources"]["long"]["ppl"])
-    assert (
-        "evaluation.data = 'lng' is not one of data.sources: main, long" in cli("evaluate", run, "--data", "lng").line
-    )
+    said = cli("evaluate", run, "--data", "lng").line
+    assert "unknown source 'lng'" in said
+    assert said.endswith("sources of the recipe: main, long")
 
 
 def test_a_run_that_got_worse_says_so() -> None:

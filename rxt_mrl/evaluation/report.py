@@ -16,28 +16,35 @@ Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``Retention.to_json()`` by stage and by data source; stages in their order, the main source first."""
 
 
-def write_retention(run: RunDir, results: Results, *, name: str = "retention.json") -> Path:
+def write_retention(run: RunDir, results: Results, *, target: Mapping[str, Any] | None = None) -> Path:
     """Write ``evaluation/retention.json``; its layout is that of :func:`joined`.
 
     Args:
         run: where to.
         results: of every stage.
-        name: of the file.
+        target: what was measured.
 
     Raises:
         UserError: when there is no result.
     """
-    path = run.evaluation_dir / name
+    path = run.evaluation_dir / "retention.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, joined(results))
+    write_json(path, joined(results, target=target))
     return path
 
 
-def joined(results: Results) -> dict[str, Any]:
+def joined(
+    results: Results, *, target: Mapping[str, Any] | None = None, partial: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """What ``retention.json`` holds: the last stage's result of the main source, then all results under ``stages``.
 
     The result of a stage for a source is ``stages[stage]["sources"][source]``. The results by dialogue are kept for
     the last stage and the one before it.
+
+    Args:
+        results: of every stage.
+        target: what was measured: name, kind, parameters.
+        partial: ``answered`` and ``of``, if the evaluation was interrupted.
     """
     if not results:
         raise UserError("evaluation: there is no result to write")
@@ -45,6 +52,8 @@ def joined(results: Results) -> dict[str, Any]:
     main, result = next(iter(results[names[-1]].items()))
     return {
         **result,
+        "target": target,
+        "partial": partial,
         "source": main,
         "stages": {
             name: {"sources": {source: _kept(found, name in names[-2:]) for source, found in sources.items()}}

@@ -120,7 +120,12 @@ def _ask(ask: Ask) -> dict[str, Any]:
 
 
 def rescore(
-    path: Path, reward: RewardSpec, tokenizer: DialogueTokenizer, *, embedding: Tensor | None = None
+    path: Path,
+    reward: RewardSpec,
+    tokenizer: DialogueTokenizer,
+    *,
+    embedding: Tensor | None = None,
+    broken: list[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Score stored rollouts with another reward.
 
@@ -129,6 +134,8 @@ def rescore(
         reward: the new reward.
         tokenizer: texts become tokens again, for rewards on tokens.
         embedding: frozen token embedding, for rewards that need one.
+        broken: told of lines that are not a journal's, and of those whose episode then lacks a step; both are left
+            out. None: the first one is an error.
 
     Returns:
         The lines of the file in their order, with new ``reward``, ``terms`` and ``metrics``, and the old reward as
@@ -138,11 +145,17 @@ def rescore(
         UserError: for a missing file, or a line that is not one of a journal.
     """
     scorer = WeightedReward(reward)
-    rows = list(_read(path))
+    rows: list[dict[str, Any]] = []
     history: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
-    for row in rows:  # the answers to one query stand next to each other and share what was written before
+    for place, row in _read(path, broken):  # answers to one query stand next to each other and share what was written
         told = history.get(_episode(row), []) if row["step"] > 1 else []
+        if len(told) < row["step"] - 1:
+            _broken(f"{place}: step {row['step']} of an episode whose step {len(told) + 1} is not there", broken)
+            continue
         history[_episode(row)] = row["_history"] = [*told[: row["step"] - 1], _interaction(row)]
+        rows.append(row)
+    if not rows:
+        raise UserError(f"{path}: no rollouts in it")
     order = sorted(range(len(rows)), key=lambda n: (*_group(rows[n]), n))
     for _, numbers in groupby(order, key=lambda n: _group(rows[n])):
         part = [rows[n] for n in numbers]
@@ -157,19 +170,57 @@ def rescore(
     return rows
 
 
-def _read(path: Path) -> Iterator[dict[str, Any]]:
+_FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("stage", "strategy", "mode", "query", "generated", "reference"), str),
+    **dict.fromkeys(("update", "sample", "step", "steps"), int),
+    "memory_write": dict,
+    "asks": list,
+    "reward": (int, float, type(None)),
+}
+"""What a line of a journal has."""
+
+
+def _read(path: Path, broken: list[str] | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each line stands, and the line; see :func:`rescore`."""
     if not path.is_file():
         raise UserError(f"no rollouts at {path}: expected a .jsonl file of a run's rollouts folder")
-    needed = {"stage", "update", "sample", "step", "steps", "query", "generated", "reference", "memory_write", "asks"}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            missing = needed - set(row)
-        except (json.JSONDecodeError, TypeError) as error:
-            raise UserError(f"{path}, line {number}: not a JSON object ({error})") from None
-        if missing:
-            raise UserError(f"{path}, line {number}: not a rollout, {sorted(missing)[0]!r} is missing")
-        yield row
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            place = f"{path}, line {number}"
+            try:
+                row = json.loads(line)
+                problem = _problem(row)
+            except ValueError as error:
+                problem = f"not a JSON object ({error})"
+            if problem:
+                _broken(f"{place}: {problem}", broken)
+            else:
+                yield place, row
+
+
+def _problem(row: Any) -> str:
+    """What keeps a value from being a line of a journal; empty: nothing."""
+    if not isinstance(row, dict):
+        return f"not a JSON object ({type(row).__name__})"
+    for name, kind in _FIELDS.items():
+        if name not in row:
+            return f"not a rollout, {name!r} is missing"
+        if not isinstance(row[name], kind):
+            return f"not a rollout, {name} is {row[name]!r}"
+    said, asks = row["memory_write"], row["asks"]
+    if not all(isinstance(said.get(name), str) for name in ("query", "answer")):
+        return "not a rollout, memory_write needs query and answer"
+    if not all(isinstance(ask, dict) and {"value", "told_at", "wrong", "slot"} <= ask.keys() for ask in asks):
+        return "not a rollout, asks need value, told_at, wrong and slot"
+    if not 1 <= row["step"] <= row["steps"]:
+        return f"not a rollout, step {row['step']} of {row['steps']}"
+    return ""
+
+
+def _broken(problem: str, broken: list[str] | None) -> None:
+    if broken is None:
+        raise UserError(problem)
+    broken.append(problem)
 
 
 def _group(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -205,7 +256,13 @@ def _context(
             )
             for turn in range(first["step"])
         ),
-        asks=tuple(tuple(Ask(**{**ask, "wrong": tuple(ask["wrong"])}) for ask in row["asks"]) for row in rows),
+        asks=tuple(
+            tuple(
+                Ask(ask["value"], ask["told_at"], tuple(ask["wrong"]), ask["slot"], ask.get("ability", ""))
+                for ask in row["asks"]
+            )
+            for row in rows
+        ),
         step=first["step"],
         steps=first["steps"],
         strategy=first["strategy"],

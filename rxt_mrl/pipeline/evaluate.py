@@ -1,84 +1,227 @@
-"""``rxt-mrl evaluate``: measure the retention of a run or of one checkpoint, at any number of steps."""
+"""``rxt-mrl evaluate``: measure what a target remembers, on any dialogues, with controls; and go on if interrupted."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ..errors import UserError
+from ..evaluation.parts import Parts
 from ..evaluation.plots import plot_retention
-from ..evaluation.report import Results, retention_table, write_retention
-from ..runs import RunDir, checkpoints
-from ..settings import validate
+from ..evaluation.questions import write
+from ..evaluation.report import Results, joined, retention_table
+from ..evaluation.retention import Retention, evaluate
+from ..runs import write_json
 from . import provenance
-from .data import RunData
-from .measure import Measuring
-from .recipe import Recipe
 from .recipe_files import override
+from .targets import HeldOut, Target, held_out, open_target
+
+DEFAULT_SOURCE = "storyworld"
+"""What a target is measured on that lies in no run, where no source is named."""
 
 
 def evaluate_target(
-    target: Path,
+    target: str,
     *,
     data: Sequence[str] = (),
+    split: str | None = None,
     steps: int | None = None,
     episodes: int | None = None,
+    tokenizer: Path | None = None,
+    out: Path | None = None,
     as_json: bool = False,
     assignments: Sequence[str] = (),
     console: Console,
-) -> None:
-    """Evaluate a run (its last complete stage) or a checkpoint on held-out dialogues of the run's recipe.
+) -> Path:
+    """Evaluate a target on held-out dialogues.
 
-    The report goes to ``evaluation/retention-<stage>-<sources>-<steps>.json`` of the run, beside the one that training
-    wrote; what else differs from the run's recipe follows in the name.
+    The results go to ``evaluation/<stage>-<sources>-<steps>/`` of the run that the target lies in, else to
+    ``evaluations/<target>-<sources>-<steps>/``; what else differs from the run's recipe, or from the defaults, follows
+    in the name. The same command goes on with an evaluation that was interrupted.
 
     Args:
-        target: a run directory, or ``checkpoints/<stage>`` of one.
-        data: names of the recipe's data sources; empty: as the recipe says.
+        target: a run (its last complete stage), a checkpoint folder (in a run or not), a published checkpoint (folder
+            or Hub id), ``hf:NAME_OR_FOLDER``, ``oracle``, ``random`` or ``echo``.
+        data: names of the recipe's sources, or anything that ``rxt-mrl data`` reads; empty: as the recipe says.
+        split: of the sources that are not the recipe's; None: validation, and of a single file all.
         steps: follow-ups of each dialogue; None: as the recipe says.
         episodes: held-out dialogues; None: as the recipe says.
+        tokenizer: folder with the tokenizer of a checkpoint that brings none.
+        out: folder for the results.
         as_json: print JSON in place of the table.
-        assignments: ``--set`` changes of the recipe (another split, the score's reward, ...).
+        assignments: ``--set`` changes of the recipe (the score's reward, the controls, ...).
         console: where to print.
 
+    Returns:
+        The folder with ``retention.json`` and ``answers.parquet``.
+
     Raises:
-        UserError: no checkpoint, a checkpoint outside of a run, or data that do not fit.
+        UserError: no such target, or data that do not fit.
+        KeyboardInterrupt: after Ctrl-C, with the results so far written and marked as partial.
     """
-    folder = checkpoints.locate(target)
-    run_path = checkpoints.run_of(target)
-    if run_path is None:
-        raise UserError(f"{target}: lies in no run directory, so there is no recipe that says what to evaluate on")
     changes = list(assignments)
-    changes += [f"evaluation.data={json.dumps(list(data))}"] if data else []
     changes += [f"evaluation.steps={steps}"] if steps is not None else []
     changes += [f"evaluation.episodes={episodes}"] if episodes is not None else []
-    stored = provenance.stored_recipe(run_path / "recipe.yaml")
-    recipe = validate(Recipe, override(stored, changes), str(run_path / "recipe.yaml"))
-    model, tokenizer = checkpoints.load(folder)
-    sources = Measuring(RunData(recipe, tokenizer)).retention(model, whole=True)
-    results = {folder.name: sources}
-    run, changed = RunDir(run_path), changes_in_name(stored, changes)
-    path = write_retention(run, results, name=f"{_name(results, '+'.join(sources), changed)}.json")
+    opened = open_target(target, changes, tokenizer)
+    default = opened.data.recipe.evaluation_sources if opened.data is not None else (DEFAULT_SOURCE,)
+    sources = [held_out(opened, source, split) for source in dict.fromkeys(data or default)]
+    folder = out or _folder(opened, sources, changes)
+    work = _Evaluation(opened, sources, folder, console)
+    try:
+        work.run()
+    except KeyboardInterrupt:
+        work.interrupted()
+        raise
+    path = work.write()
     if as_json:
-        console.print_json(json.dumps(json.loads(path.read_text(encoding="utf-8"))))
-        return
-    console.print(retention_table(results))
-    console.print(f"report     {path}", highlight=False, soft_wrap=True)
-    for source, result in sources.items():
-        if result["recall"] is not None:
-            picture = run.evaluation_dir / f"{_name(results, source, changed)}.png"
-            plot_retention(result, picture, f"Retention curve on {source}")
-            console.print(f"picture    {picture}", highlight=False, soft_wrap=True)
+        console.print_json(path.read_text(encoding="utf-8"))
+        return folder
+    work.say(path)
+    return folder
+
+
+@dataclass
+class _Evaluation:
+    """One evaluation under way."""
+
+    target: Target
+    sources: Sequence[HeldOut]
+    folder: Path
+    console: Console
+    done: dict[str, Retention] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """All sources; what is done is kept after every batch."""
+        progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
+        )  # fmt: skip
+        with progress:
+            for source in self.sources:
+                task = progress.add_task(f"{self.target.name} on {source.name}", total=None)
+                self.done[source.name] = evaluate(
+                    source.subject,
+                    source.dialogues,
+                    source.settings,
+                    keeper=self._parts(source),
+                    advance=partial(_advance, progress, task),
+                )
+
+    def write(self, so_far: Mapping[str, int] | None = None) -> Path:
+        """``answers.parquet`` and ``retention.json``; ``so_far`` marks the results of an interrupted evaluation."""
+        frames = [result.questions.assign(stage=self.target.name, source=name) for name, result in self.done.items()]
+        write(pd.concat(frames, ignore_index=True), self.folder / "answers.parquet")
+        subject = self.sources[0].subject
+        about = {"name": subject.name, **subject.about()}
+        path = self.folder / "retention.json"
+        write_json(path, joined(self.results, target=about, partial=so_far))
+        if so_far is None:
+            shutil.rmtree(self.folder / "parts", ignore_errors=True)
+        return path
+
+    def interrupted(self) -> None:
+        """Write what is done, marked as partial, unless complete results are there."""
+        for source in self.sources:
+            questions = None if source.name in self.done else self._parts(source).questions()
+            if questions is not None:
+                self.done[source.name] = Retention(questions, source.settings)
+        if not self.done:
+            return
+        so_far = {
+            "answered": sum(result.questions["dialogue"].nunique() for result in self.done.values()),
+            "of": sum(len(_selected(source)) for source in self.sources),
+        }
+        said = f"interrupted after {so_far['answered']} of {so_far['of']} dialogues; the same command goes on"
+        path = self.folder / "retention.json"
+        if not path.is_file() or json.loads(path.read_text(encoding="utf-8")).get("partial"):
+            said += f"; so far: {self.write(so_far)}"
+        Console(stderr=True).print(said, highlight=False, soft_wrap=True)
+
+    @property
+    def results(self) -> Results:
+        """By stage and source."""
+        return {self.target.name: {name: result.to_json() for name, result in self.done.items()}}
+
+    def say(self, path: Path) -> None:
+        """Print the table and where everything lies."""
+        results = self.results
+        self.console.print(retention_table(results))
+        lines = []
+        for name, result in results[self.target.name].items():
+            lines += _remarks(name, result)
+        lines += [f"report     {path}", f"answers    {self.folder / 'answers.parquet'}"]
+        for name, result in results[self.target.name].items():
+            if result["recall"] is not None:
+                picture = self.folder / ("retention.png" if name == self.sources[0].name else f"retention-{name}.png")
+                plot_retention(result, picture, f"Retention curve on {name}")
+                lines.append(f"picture    {picture}")
+        for line in lines:
+            self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def _parts(self, source: HeldOut) -> Parts:
+        plan = {
+            "target": self.target.identity,
+            "subject": source.subject.about(),
+            "dialogues": source.digest,
+            "settings": source.settings.model_dump(mode="json", exclude={"batch_size"}),
+        }
+        return Parts(self.folder / "parts" / source.name, plan)
+
+
+def _advance(progress: Progress, task: TaskID, done: int, of: int) -> None:
+    progress.update(task, completed=done, total=of)
+
+
+def _remarks(name: str, result: Mapping[str, Any]) -> list[str]:
+    """What a table has no column for, a line each."""
+    lines = []
+    if result["recall"] is None:
+        lines.append(f"{name}: no annotated facts, so recall is not measured (bits need none)")
+    bits = result["bits"]
+    if bits is not None and bits["agreement"] is not None:
+        share, count, worth = 100 * bits["agreement"], bits["questions"], bits["told_median"]
+        lines.append(
+            f"{name}: the interaction whose omission costs most is the one that told the fact for {share:.1f} % of "
+            f"{count} questions; it is worth {worth:.2f} bits in the median"
+        )
+    gain = result["memory_gain"]["wiped"]
+    if gain is not None:
+        low, high = gain["ci95"]
+        lines.append(f"{name}: memory gain {gain['mean']:.2f} bits per answer (95 % {low:.2f} to {high:.2f})")
+    if result["dropped"]["questions"]:
+        lines.append(
+            f"{name}: the oldest interactions were left out for {result['dropped']['questions']} questions "
+            f"({100 * result['dropped']['share']:.1f} %), since the history did not fit"
+        )
+    return lines
+
+
+def _selected(source: HeldOut) -> range:
+    episodes = source.settings.episodes
+    return range(len(source.dialogues) if episodes is None else min(episodes, len(source.dialogues)))
+
+
+def _folder(target: Target, sources: Sequence[HeldOut], changes: Sequence[str]) -> Path:
+    """Where the results go; the name says what they depend on."""
+    steps = sources[0].settings.steps or sources[0].dialogues.steps
+    stored = provenance.stored_recipe(target.run.recipe_path) if target.run is not None else {}
+    name = f"{target.name}-{'+'.join(source.name for source in sources)}-{steps}{changes_in_name(stored, changes)}"
+    return (target.run.evaluation_dir if target.run is not None else Path("evaluations")) / name
 
 
 def changes_in_name(stored: Mapping[str, Any], assignments: Sequence[str]) -> str:
-    """What a report's file name says of the keys that differ from the run's recipe, steps and sources left out.
+    """What a folder's name says of the keys that differ from the run's recipe, steps and sources left out.
 
     >>> changes_in_name({"evaluation": {"episodes": 10}}, ["evaluation.episodes=4", "evaluation.steps=3"])
     '-episodes=4'
@@ -93,9 +236,3 @@ def changes_in_name(stored: Mapping[str, Any], assignments: Sequence[str]) -> st
     plain = re.sub(r"[^A-Za-z0-9._=-]+", "_", text)[:80]
     # A name has no room for every value: what it cannot say is told apart by a digest.
     return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def _name(results: Results, sources: str, changed: str) -> str:
-    [(stage, found)] = results.items()
-    steps = next(iter(found.values()))["steps"]
-    return f"retention-{stage}-{sources}-{steps}{changed}"

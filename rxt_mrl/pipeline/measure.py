@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
 from ..evaluation.intervals import paired_gain
+from ..evaluation.questions import read, write
 from ..evaluation.retention import evaluate
 from ..evaluation.subjects.rxt import RxTSubject
 from ..model import RxT
@@ -28,14 +31,25 @@ class Measuring:
         self.recipe, self.tokenizer = data.recipe, data.tokenizer
         self.held_out = {source: data.held_out(source) for source in data.recipe.evaluation_sources}
 
-    def retention(self, model: RxT, *, whole: bool) -> dict[str, dict[str, Any]]:
-        """Retention by source, on all held-out dialogues or, to save time, on the first ones."""
-        results = {}
+    def retention(self, model: RxT, stage: str, answers: Path, *, whole: bool) -> dict[str, dict[str, Any]]:
+        """Retention by source, on all held-out dialogues or, to save time, on the first ones.
+
+        Args:
+            model: what is measured.
+            stage: that it comes from.
+            answers: ``answers.parquet``, which keeps the questions of every stage.
+            whole: all held-out dialogues.
+        """
+        results, frames = {}, []
         for source, dialogues in self.held_out.items():
             settings = self.recipe.evaluation.model_copy(update={"data": (source,)})
             if not whole:
                 settings = settings.model_copy(update={"episodes": min(QUICK_EPISODES, len(dialogues))})
-            results[source] = evaluate(RxTSubject(model, self.tokenizer), dialogues, settings, seed=0).to_json()
+            measured = evaluate(RxTSubject(model, self.tokenizer), dialogues, settings, seed=0)
+            results[source] = measured.to_json()
+            frames.append(measured.questions.assign(stage=stage, source=source))
+        earlier = [read(answers).query("stage != @stage")] if answers.is_file() else []
+        write(pd.concat([*earlier, *frames], ignore_index=True), answers)
         return results
 
     def before(self, run: RunDir, model: RxT, embedding: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -48,11 +62,12 @@ class Measuring:
         return rewards
 
     def gain(
-        self, model: RxT, embedding: torch.Tensor, before: Mapping[str, torch.Tensor]
+        self, run: RunDir, model: RxT, embedding: torch.Tensor, before: Mapping[str, torch.Tensor]
     ) -> dict[str, dict[str, float]]:
-        """Sampled reward before and after by source, with the 95 % interval of the paired gain."""
-        gains = {}
-        for source, after in self._sampled(model, embedding).items():
+        """Sampled reward before and after by source, with the 95 % interval of the paired gain; the run keeps both."""
+        gains, rewards = {}, self._sampled(model, embedding)
+        save_file(rewards, run.checkpoint_dir("mrl") / "reward_after.safetensors")
+        for source, after in rewards.items():
             gain = paired_gain(before[source].numpy(), after.numpy())
             gains[source] = {
                 "before": before[source].mean().item(),

@@ -19,6 +19,7 @@ from rich.console import Console
 from ..errors import UserError
 from ..evaluation.plots import plot_retention, plot_stages
 from ..evaluation.report import Results, retention_table, write_retention
+from ..evaluation.subjects.rxt import RxTSubject
 from ..model import COMPONENTS, RxT, products
 from ..mrl.config import for_stage
 from ..mrl.stages import Stage
@@ -140,7 +141,8 @@ class _Pipeline:
                 shutil.copyfile(self.head, folder / HEAD_FILE)
             write_json(trained, note)
         self._carry_on(folder, note)
-        note["retention"] = self.measuring.retention(self.model, whole=name in ("start", "memory_aware", "mrl"))
+        answers, whole = self.run_dir.evaluation_dir / "answers.parquet", name in ("start", "memory_aware", "mrl")
+        note["retention"] = self.measuring.retention(self.model, name, answers, whole=whole)
         for source, gain in note.get("sampled_reward", {}).items():  # beside recall and score in retention.json
             note["retention"][source]["sampled_reward"] = gain
         self.results[name] = note
@@ -208,7 +210,7 @@ class _Pipeline:
             trained = train_mrl(self.model, self.tokenizer, training, self.run_dir, resume=True)
             updates = sum(trained.updates)
         seconds = time.monotonic() - started
-        gain = self.measuring.gain(self.model, embedding, before)
+        gain = self.measuring.gain(self.run_dir, self.model, embedding, before)
         note = {"seconds": seconds, "updates": updates, "control": recipe.control, "sampled_reward": gain}
         return note | {"components": COMPONENTS}
 
@@ -258,7 +260,9 @@ class _Pipeline:
         lines = effect_lines(self.results) + list(self.recipe.beside)
         lines.append(f"run        {self.run_dir.path}")
         if self.recipe.evaluation_sources:
-            lines.append(f"report     {write_retention(self.run_dir, results)}")
+            subject = RxTSubject(self.model, self.tokenizer, self.recipe.name)
+            about = {"name": subject.name, **subject.about()}
+            lines.append(f"report     {write_retention(self.run_dir, results, target=about)}")
             self.console.print(retention_table(results))
         lines += [f"picture    {path}" for path in (*self._pictures(results), *self._curves())]
         lines += [

@@ -1,0 +1,93 @@
+"""``rxt-mrl rescore``: score stored rollouts with another reward."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ..contracts import RewardSpec, RewardTerm
+from ..errors import UserError
+from ..evaluation.retention import fixed_embedding
+from ..mrl.journal import rescore
+from ..runs import RunDir, checkpoints
+
+_SHOWN = 5
+
+
+def rescore_command(
+    rollouts: Path, reward: str, *, out: Path | None = None, tokenizer: Path | None = None, console: Console
+) -> Path:
+    """Score a file of rollouts again, and write its lines with the new reward.
+
+    Lines that are broken, and those of an episode that they leave with a hole, are left out and told.
+
+    Args:
+        rollouts: a ``.jsonl`` file of a run's rollouts.
+        reward: a name, a dotted path or ``file.py:Name``. Rewards on embeddings get fixed random ones.
+        out: what is written; None: ``<rollouts>-rescored.jsonl`` beside it.
+        tokenizer: a folder; None: that of the run which the file lies in.
+        console: where to print.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        UserError: no rollouts, no tokenizer, or a reward that does not fit.
+    """
+    run = rollouts.resolve().parent.parent
+    folder = tokenizer or run / "checkpoints" / "tokenizer"
+    if tokenizer is None and not (RunDir.holds_run(run) and folder.is_dir()):
+        raise UserError(f"rescore: {rollouts} lies in no run; name the folder of its tokenizer with --tokenizer")
+    loaded = checkpoints.load_tokenizer(folder)
+    broken: list[str] = []
+    spec = RewardSpec(terms=(RewardTerm(use=reward),))
+    try:
+        rows = rescore(rollouts, spec, loaded, embedding=fixed_embedding(loaded.vocab_size), broken=broken)
+    except UserError as error:
+        raise UserError(
+            f"{error} ({len(broken)} lines left out; the first: {broken[0]})" if broken else str(error)
+        ) from error
+    path = out or rollouts.with_name(f"{rollouts.stem}-rescored.jsonl")
+    partial = path.with_name(path.name + ".part")
+    try:
+        partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"rescore: {path} cannot be written ({error.strerror})") from error
+    for problem in broken[:_SHOWN]:
+        console.print(f"left out: {problem}", highlight=False, soft_wrap=True, markup=False)
+    if len(broken) > _SHOWN:
+        console.print(f"left out: {len(broken) - _SHOWN} more", highlight=False)
+    console.print(_table(rows, reward))
+    partly = f" (partial: {len(broken)} lines left out)" if broken else ""
+    console.print(f"wrote {path}: {len(rows)} answers{partly}", highlight=False, soft_wrap=True, markup=False)
+    return path
+
+
+def _table(rows: Sequence[Mapping[str, Any]], reward: str) -> Table:
+    """Mean rewards before and now, by step."""
+    table = Table(title=f"Mean reward: as it was, and {reward}")
+    for name in ("step", "answers", "before", "now"):
+        table.add_column(name, justify="right")
+    for step in sorted({row["step"] for row in rows}):
+        some = [row for row in rows if row["step"] == step]
+        table.add_row(str(step), *_means(some))
+    table.add_section()
+    table.add_row("all", *_means(rows))
+    return table
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
+    weights = [row.get("times", 1) for row in rows]
+    means = []
+    for key in ("reward_before", "reward"):
+        known = [(row[key], times) for row, times in zip(rows, weights, strict=True) if row[key] is not None]
+        total = sum(times for _, times in known)
+        means.append(f"{sum(value * times for value, times in known) / total:.4f}" if total else "-")
+    return str(sum(weights)), means[0], means[1]

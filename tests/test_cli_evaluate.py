@@ -1,0 +1,215 @@
+"""``rxt-mrl evaluate`` of anything on anything, ``compare`` and ``rescore``, and what they say of bad input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from rxt_mrl.dialogues import to_row
+from rxt_mrl.dialogues.storyworld import StoryworldConfig, dialogues
+from rxt_mrl.dialogues.tokenizer import DialogueTokenizer
+from rxt_mrl.evaluation.questions import Examiner
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def alone(finished: Path, tmp_path: Path) -> Path:
+    """A checkpoint that lies in no run."""
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    for file in ("model.safetensors", "config.json", "tokenizer.json"):
+        shutil.copy(finished / "checkpoints" / "mrl" / file, folder)
+    return folder
+
+
+def rows(path: Path, count: int, *, steps: int = 3, asks: bool = True) -> Path:
+    told = dialogues(StoryworldConfig(steps=steps), count, "validation", 0)
+    path.write_text("".join(json.dumps(to_row(dialogue, asks=asks)) + "\n" for dialogue in told))
+    return path
+
+
+def result(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "retention.json").read_text())
+    return found
+
+
+# --- targets ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_oracle_on_two_sources(cli: Command, tmp_path: Path) -> None:
+    file = rows(tmp_path / "mine.jsonl", 4, asks=False)
+    out = tmp_path / "out"
+    done = cli(
+        "evaluate", "oracle", "--data", "storyworld", "--data", file, "--steps", 3, "--episodes", 6, "--out", out
+    )
+    assert done.code == 0, done.err
+    found = result(out)
+    assert found["target"] == {"name": "oracle", "kind": "oracle", "parameters": 0}
+    assert found["partial"] is None
+    sources = found["stages"]["oracle"]["sources"]
+    assert {name: source["episodes"] for name, source in sources.items()} == {"storyworld": 6, "mine": 4}
+    assert (sources["storyworld"]["recall"], sources["storyworld"]["bits"]["agreement"]) == (1.0, 1.0)
+    assert (sources["mine"]["recall"], sources["mine"]["questions"]) == (None, 0)
+    assert "mine: no annotated facts" in done.out
+    answers = pd.read_parquet(out / "answers.parquet")
+    assert answers.groupby("source").size().to_dict() == {"mine": 12, "storyworld": 18}
+    assert not (out / "parts").exists()
+
+
+def test_a_checkpoint_outside_of_a_run(cli: Command, alone: Path, tmp_path: Path) -> None:
+    file = rows(tmp_path / "mine.jsonl", 4)
+    assert cli("evaluate", alone, "--data", file, "--out", tmp_path / "annotated").code == 0
+    plain = rows(tmp_path / "plain.jsonl", 4, asks=False)
+    assert cli("evaluate", alone, "--data", plain, "--out", tmp_path / "plain").code == 0
+    annotated, bare = result(tmp_path / "annotated"), result(tmp_path / "plain")
+    assert annotated["target"]["kind"] == "rxt"
+    assert list(annotated["stages"]) == ["alone"]
+    assert annotated["bits"]["questions"] == 12
+    assert annotated["bits"]["told_by_asked"] == bare["bits"]["told_by_asked"]
+    assert (annotated["ppl"], annotated["memory_gain"]) == (bare["ppl"], bare["memory_gain"])
+
+
+def test_a_checkpoint_of_a_run_on_data_that_its_recipe_does_not_know(
+    cli: Command, finished: Path, tmp_path: Path
+) -> None:
+    file = rows(tmp_path / "mine.jsonl", 3, steps=4)
+    done = cli("evaluate", finished, "--data", file, "--steps", 4, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert (result(tmp_path / "out")["source"], result(tmp_path / "out")["episodes"]) == ("mine", 3)
+
+
+# --- interrupted -----------------------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_evaluation_goes_on(cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ("evaluate", "oracle", "--steps", 2, "--episodes", 8, "--set", "evaluation.batch_size=2")
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert cli(*command, "--out", whole).code == 0
+    asked = []
+    examine = Examiner.examine
+
+    def until(limit: int) -> None:
+        def watched(self: Examiner, cohort: Any) -> Any:
+            if len(asked) == limit:
+                raise KeyboardInterrupt
+            asked.append(cohort.rows)
+            return examine(self, cohort)
+
+        monkeypatch.setattr(Examiner, "examine", watched)
+
+    until(2)
+    stopped = cli(*command, "--out", out)
+    assert stopped.code == 130
+    assert "interrupted after 4 of 8 dialogues; the same command goes on" in stopped.err
+    found = result(out)
+    assert (found["partial"], found["episodes"], found["recall"]) == ({"answered": 4, "of": 8}, 4, 1.0)
+    until(100)
+    assert cli(*command, "--out", out).code == 0
+    assert sorted(row for part in asked for row in part) == list(range(8)), "nothing is answered twice"
+    assert result(out) == result(whole)
+    assert (out / "answers.parquet").read_bytes() == (whole / "answers.parquet").read_bytes()
+    until(len(asked))
+    assert cli(*command, "--out", whole).code == 130
+    assert result(whole)["partial"] is None, "complete results are not replaced by partial ones"
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+def test_evaluate_names_what_is_wrong(cli: Command, alone: Path, tmp_path: Path) -> None:
+    short = rows(tmp_path / "short.jsonl", 3, steps=2)
+    assert "2 follow-ups, steps: 5 needs more" in cli("evaluate", "oracle", "--data", short, "--steps", 5).line
+    mixed = tmp_path / "mixed.jsonl"
+    mixed.write_text(short.read_text() + rows(tmp_path / "long.jsonl", 3, steps=3).read_text())
+    assert "2 to 3 follow-ups: say how many to keep (steps)" in cli("evaluate", "oracle", "--data", mixed).line
+    (tmp_path / "empty.jsonl").write_text("")
+    assert "is empty" in cli("evaluate", "oracle", "--data", tmp_path / "empty.jsonl").line
+    assert "unknown key 'data'" in cli("evaluate", "oracle", "--set", "data.default=x").line
+    assert "a target is a run" in cli("evaluate", "nosuch").line
+    assert "neither a run nor a checkpoint" in cli("evaluate", tmp_path).line
+    assert "no such file or folder" in cli("evaluate", f"hf:{tmp_path / 'gone'}").line
+    assert "cannot be loaded as a causal language model" in cli("evaluate", f"hf:{tmp_path}").line
+    DialogueTokenizer.train(["a"], 263).save(alone)
+    assert "tokens and the tokenizer 263" in cli("evaluate", alone).line
+
+
+def test_a_published_checkpoint_needs_its_tokenizer(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published" / "config.json").write_text("{}")
+    assert "name the folder of its tokenizer with --tokenizer" in cli("evaluate", tmp_path / "published").line
+
+
+# --- compare ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_against_itself_and_its_stages(cli: Command, finished: Path) -> None:
+    [same] = json.loads(cli("compare", finished, finished, "--json").out)
+    assert same["differences"]["recall"]["difference"] == 0.0
+    assert {tuple(found["ci95"]) for found in same["differences"].values()} == {(0.0, 0.0)}
+    [stages] = json.loads(cli("compare", finished / "checkpoints" / "memory_aware", finished, "--json").out)
+    report = result(finished / "evaluation")
+    gain, found = report["sampled_reward"], stages["differences"]["sampled_reward"]
+    assert found["difference"] == pytest.approx(gain["gain"], abs=1e-6)
+    assert found["ci95"] == pytest.approx([gain["gain_low"], gain["gain_high"]], abs=1e-6)
+    recalls = [report["stages"][stage]["sources"]["main"]["by_dialogue"]["recall"] for stage in ("memory_aware", "mrl")]
+    paired = pd.Series(recalls[1]) - pd.Series(recalls[0])
+    assert stages["differences"]["recall"]["difference"] == pytest.approx(paired.mean(), abs=1e-4)
+    assert "B - A" in cli("compare", finished / "checkpoints" / "memory_aware", finished).out
+
+
+def test_compare_says_when_the_questions_are_not_the_same(cli: Command, tmp_path: Path) -> None:
+    for name, episodes, seed in (("a", 4, 0), ("b", 6, 0)):
+        assert cli("evaluate", "oracle", "--steps", 2, "--episodes", episodes, "--out", tmp_path / name).code == 0, seed
+    done = cli("compare", tmp_path / "a", tmp_path / "b")
+    assert "8 are shared and compared, 4 that only one of the two has are left out" in done.out
+    other = rows(tmp_path / "other.jsonl", 5, steps=2)
+    other.write_text(other.read_text().replace("What", "Which"))
+    assert cli("evaluate", "oracle", "--data", other, "--out", tmp_path / "c").code == 0
+    assert "at least two dialogues have to be the same" in cli("compare", tmp_path / "a", tmp_path / "c").line
+    assert "at least two evaluations" in cli("compare", tmp_path / "a").line
+    assert "nothing was evaluated in" in cli("compare", tmp_path / "a", tmp_path).line
+    (tmp_path / "a" / "answers.parquet").write_text("no parquet")
+    assert "cannot be read as the answers" in cli("compare", tmp_path / "a", tmp_path / "b").line
+
+
+# --- rescore ---------------------------------------------------------------------------------------------------------
+
+
+def test_rescore(cli: Command, finished: Path, tmp_path: Path) -> None:
+    [rollouts, *_] = sorted((finished / "rollouts").glob("*.jsonl"))
+    out = tmp_path / "again.jsonl"
+    done = cli("rescore", rollouts, "--reward", "bleu", "--out", out)
+    assert done.code == 0, done.err
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(lines) == len(rollouts.read_text().splitlines())
+    assert all(set(line["terms"]) == {"bleu"} and "reward_before" in line for line in lines)
+    assert "Mean reward" in done.out
+
+
+def test_rescore_leaves_out_what_is_broken_and_says_so(cli: Command, finished: Path, tmp_path: Path) -> None:
+    [rollouts, *_] = sorted((finished / "rollouts").glob("*.jsonl"))
+    lines = rollouts.read_text().splitlines()
+    copy = tmp_path / "copy.jsonl"
+    options = ("--reward", "length", "--tokenizer", finished / "checkpoints" / "tokenizer", "--out", tmp_path / "out")
+    first = next(place for place, line in enumerate(lines) if json.loads(line)["step"] == 1)
+    copy.write_text("\n".join(["{", "[]", '{"step": 1}', *lines[:first], *lines[first + 1 :], lines[-1][:50]]))
+    done = cli("rescore", copy, *options)
+    assert done.code == 0, done.err
+    for said in ("line 1: not a JSON object", "line 2: not a JSON object (list)", "'stage' is missing", "is not there"):
+        assert said in done.out
+    assert "partial: 5 lines left out" in done.out
+    assert len((tmp_path / "out").read_text().splitlines()) == len(lines) - 2
+    copy.write_text("")
+    assert "no rollouts in it" in cli("rescore", copy, *options).line
+    copy.write_text("nonsense\n")
+    assert "1 lines left out; the first" in cli("rescore", copy, *options).line
+    assert "lies in no run" in cli("rescore", copy, "--reward", "bleu").line
+    assert "no rollouts at" in cli("rescore", tmp_path / "gone", *options).line
+    assert "unknown reward 'nosuch'" in cli("rescore", rollouts, "--reward", "nosuch").line
