@@ -17,6 +17,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ..errors import UserError
 from ..evaluation.parts import Parts
 from ..evaluation.plots import plot_retention
 from ..evaluation.questions import write
@@ -75,7 +76,11 @@ def evaluate_target(
     changes += [f"evaluation.episodes={episodes}"] if episodes is not None else []
     opened = open_target(target, changes, tokenizer)
     default = opened.data.recipe.evaluation_sources if opened.data is not None else (DEFAULT_SOURCE,)
+    if not (data or default):
+        raise UserError(f"{target}: its recipe measures nothing; name a source with --data")
     sources = [held_out(opened, source, split) for source in dict.fromkeys(data or default)]
+    if len({source.name for source in sources}) < len(sources):
+        raise UserError(f"--data: two sources are called {sources[-1].name!r} in reports; rename a file or folder")
     folder = out or _folder(opened, sources, changes)
     work = _Evaluation(opened, sources, folder, console)
     try:

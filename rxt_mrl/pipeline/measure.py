@@ -48,6 +48,8 @@ class Measuring:
             measured = evaluate(RxTSubject(model, self.tokenizer), dialogues, settings, seed=0)
             results[source] = measured.to_json()
             frames.append(measured.questions.assign(stage=stage, source=source))
+        if not frames:
+            return results
         earlier = [read(answers).query("stage != @stage")] if answers.is_file() else []
         write(pd.concat([*earlier, *frames], ignore_index=True), answers)
         return results

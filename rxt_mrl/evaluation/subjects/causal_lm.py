@@ -179,6 +179,7 @@ def load_causal_lm(name: str, context: int | None = None) -> CausalLMSubject:
         UserError: one line that says what is missing.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers.utils import logging as library
 
     path = Path(name).expanduser()
     where: dict[str, Any] = {"pretrained_model_name_or_path": name}
@@ -186,12 +187,17 @@ def load_causal_lm(name: str, context: int | None = None) -> CausalLMSubject:
         where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     if (path.suffix == ".gguf" or path.is_absolute() or name.startswith(".")) and not path.exists():
         raise UserError(f"hf:{name}: no such file or folder")
+    shown = library.is_progress_bar_enabled()
+    library.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(**where)
         model: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
     except Exception as error:  # whatever the library, the network or a broken file makes of it
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"hf:{name}: cannot be loaded as a causal language model ({lines[0]})") from error
+    finally:
+        if shown:
+            library.enable_progress_bar()
     model.generation_config = GenerationConfig()  # greedy or sampled as the evaluation says, not as the model does
     logging.getLogger("transformers.generation.utils").setLevel(logging.ERROR)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
