@@ -146,6 +146,12 @@ class RolloutSettings(Settings):
     """Episodes rolled out together. The result depends on it in the last bits, but never on ``workers``."""
     workers: int = Field(default=0, ge=0)
     """Ray actors; 0 rolls out in the process of the learner, by the same code."""
+    ahead: Literal[0, 1] = 0
+    """1: an update is played while the one before it is learnt, with the weights from before that: one update behind.
+    The probability ratio corrects for it. Faster with workers; the results are others than with 0."""
+    address: str | None = None
+    """``HOST:PORT`` of a Ray cluster that runs already, or ``auto``; None: that of ``RAY_ADDRESS``, else Ray is started
+    on this machine. The cluster's machines need the same rxt-mrl and the plug-ins' packages."""
     sampling: SamplingConfig = SamplingConfig()
     timeout: float = Field(default=300.0, gt=0)
     """Seconds after which a worker that has not returned a shard is replaced."""

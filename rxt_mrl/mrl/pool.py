@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -70,6 +71,10 @@ class Pool(Protocol):
         """Play all shards; episodes come in the order of the shards."""
         ...
 
+    def start(self, shards: Sequence[Shard]) -> Callable[[], Played]:
+        """Begin to play all shards with the weights of the last :meth:`sync`; what is returned waits for the end."""
+        ...
+
     def close(self) -> None:
         """End the workers."""
         ...
@@ -92,8 +97,28 @@ class LocalPool:
         """Play all shards, one after the other."""
         return concatenate([self._worker.play(shard) for shard in shards])
 
+    def start(self, shards: Sequence[Shard]) -> Callable[[], Played]:
+        """Play them at once: the model would change while it plays."""
+        played = timed(self, shards)
+        return lambda: played
+
     def close(self) -> None:
         """Nothing to end."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a pool played, and the seconds that it took."""
+
+    batch: Trajectories
+    seconds: float
+
+
+def timed(pool: Pool, shards: Sequence[Shard]) -> Played:
+    """Play all shards and take the time."""
+    started = time.perf_counter()
+    batch = pool.rollout(shards)
+    return Played(batch, time.perf_counter() - started)
 
 
 @contextmanager

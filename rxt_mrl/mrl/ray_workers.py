@@ -10,7 +10,8 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from torch import Tensor
@@ -20,7 +21,8 @@ from rxt_mrl.model import RxT, products
 
 from .config import RolloutSettings
 from .environment import StageSetup
-from .pool import LocalPool, Pool, RolloutWorker
+from .pool import LocalPool, Played, Pool, RolloutWorker, timed
+from .ray_cluster import connect
 from .rollout import Shard
 from .trajectories import Trajectories, concatenate
 
@@ -46,8 +48,9 @@ class _Actor(RolloutWorker):
 class RayPool:
     """``settings.workers`` actors, each playing one shard at a time.
 
-    Starts Ray if it does not run yet (then :meth:`close` ends it), on this machine or, with ``RAY_ADDRESS`` set, on
-    a cluster. Actors compute on the CPU, with one thread each.
+    Connects to a cluster or starts Ray (:mod:`.ray_cluster`; then :meth:`close` ends what it began), unless this
+    process has one already. Actors compute on the CPU, with one thread each; on a cluster they are spread over its
+    nodes, and those of a node that dies are replaced on the others.
 
     Args:
         model: the learner's.
@@ -62,15 +65,17 @@ class RayPool:
         self._ray = ray
         self._model = model
         self._settings = settings
-        self._owns_ray = not ray.is_initialized()
+        self._owns_ray, self._closed = not ray.is_initialized(), False
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="rollout")
         self._setups: Any = None
         self._weights: Any = None
         self._actors: list[Any] = []
         try:
             if self._owns_ray:
-                self._start_ray()
-            self._class = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(_Actor)
-            self._actors = [self._create() for _ in range(settings.workers)]
+                connect(ray, settings)
+            self._class: Any = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(_Actor)
+            for place in range(settings.workers):
+                self._actors.append(self._create(place))
         except BaseException:
             self.close()
             raise
@@ -121,6 +126,8 @@ class RayPool:
                 place, shard, _ = running.pop(reference)
                 result, reason = self._collect(reference, bool(ready))
                 if result is None:
+                    if self._closed:
+                        raise UserError("the rollout workers were ended while they played")
                     failures += 1
                     if failures > self._settings.restarts:
                         raise UserError(
@@ -135,32 +142,29 @@ class RayPool:
                 free.append(place)
         return concatenate([results[shard.index] for shard in shards])
 
+    def start(self, shards: Sequence[Shard]) -> Callable[[], Played]:
+        """Play all shards in the background, while the caller learns."""
+        return self._background.submit(timed, self, shards).result
+
     def close(self) -> None:
         """Kill the actors, and end Ray if this pool started it."""
+        self._closed = True
         for actor in self._actors:
             with contextlib.suppress(Exception):
                 self._ray.kill(actor)
         self._actors = []
+        self._background.shutdown(cancel_futures=True)  # what still plays ends with the actors
         if self._owns_ray and self._ray.is_initialized():
             self._ray.shutdown()
             self._owns_ray = False
 
-    def _start_ray(self) -> None:
-        quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "ignore_reinit_error": True}
-        if os.environ.get("RAY_ADDRESS"):
-            self._ray.init(**quiet)
-            return
-        self._ray.init(
-            **quiet,
-            address="local",
-            num_cpus=max(self._settings.workers, 1),
-            num_gpus=0,
-            include_dashboard=False,
-            object_store_memory=self._settings.object_store_mb * 2**20,
-        )
+    def _create(self, place: int) -> Any:
+        """An actor on one of the nodes that are alive, in turn: Ray puts those that reserve nothing on one."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    def _create(self) -> Any:
-        actor: Any = self._class.remote(self._model.config, products.current())
+        nodes = [node["NodeID"] for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        home = NodeAffinitySchedulingStrategy(nodes[place % len(nodes)], soft=True) if nodes else "DEFAULT"
+        actor = self._class.options(scheduling_strategy=home).remote(self._model.config, products.current())
         # Calls of one actor run in order, so nothing has to be waited for.
         if self._setups is not None:
             actor.configure.remote(self._setups)
@@ -171,7 +175,7 @@ class RayPool:
     def _replace(self, place: int) -> None:
         with contextlib.suppress(Exception):
             self._ray.kill(self._actors[place])
-        self._actors[place] = self._create()
+        self._actors[place] = self._create(place)
 
     def _collect(self, reference: Any, ready: bool) -> tuple[Trajectories | None, str]:
         """The episodes of a shard, or None with the reason if its actor has to be replaced."""

@@ -41,6 +41,7 @@ class TrainerState:
         embedding: the frozen embedding that rewards see, ``(vocab, dim)``.
         reference: weights of the model at the start of the stage, for the KL penalty; None without.
         best: the best validation of the stage, where it keeps it.
+        played_by: the weights that play the next update, where it is played ahead (:mod:`.ahead`).
         fingerprint: what must not change between a run and its resumption (seed, ...).
     """
 
@@ -52,6 +53,7 @@ class TrainerState:
     fingerprint: Mapping[str, Any]
     reference: dict[str, Tensor] | None = None
     best: Best | None = None
+    played_by: dict[str, Tensor] | None = None
 
     def save(self, folder: Path, tokenizer: DialogueTokenizer) -> None:
         """Write the state, and beside it the model as anyone loads it (safetensors, config, tokenizer).
@@ -69,6 +71,7 @@ class TrainerState:
             "embedding": self.embedding,
             "reference": self.reference,
             "best": None if self.best is None else asdict(self.best),
+            "played_by": self.played_by,
             "random": torch.get_rng_state(),
             "fingerprint": dict(self.fingerprint),
         }
@@ -108,4 +111,5 @@ class TrainerState:
         self.embedding = content["embedding"].to(self.embedding.device)
         self.reference = content["reference"]
         self.best = None if content["best"] is None else Best(**content["best"])
+        self.played_by = content.get("played_by")
         torch.set_rng_state(content["random"])

@@ -26,6 +26,7 @@ from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.runs import RunDir, checkpoints
 from rxt_mrl.runs.guards import NotFiniteError, interrupts_wait
 
+from .ahead import Rollouts
 from .config import AlgorithmSettings, EnvSpec, RolloutSettings, check, for_stage
 from .critic import CriticTrainer
 from .curriculum import Counters, plan, policy_optimizer, promoted, set_rates
@@ -35,6 +36,7 @@ from .learner import Learner
 from .metrics import note, rollout_metrics
 from .pool import Pool
 from .ray_workers import make_pool
+from .rollout import Shard
 from .stages import Stage
 from .state import FILE, TrainerState
 from .trajectories import Trajectories
@@ -152,6 +154,7 @@ class Trainer:
                 "stages": len(self.stages),
                 "episodes": self.rollout.episodes,
                 "answers": self.rollout.answers,
+                **({"ahead": 1} if self.rollout.ahead else {}),
             },
         )
         for index, stage in enumerate(self.stages):
@@ -195,7 +198,7 @@ class Trainer:
                     checkpoints.save(
                         self.run_dir.checkpoint_dir(f"{self.name}-{index + 1}"), self.model, self.tokenizer
                     )
-                    self.state.reference = self.state.best = None
+                    self.state.reference = self.state.best = self.state.played_by = None
                     self.state.save(folder, self.tokenizer)
                     if on_stage_end is not None:
                         on_stage_end(index, self.stages[index], self.model)
@@ -219,25 +222,37 @@ class Trainer:
         setups = self._setups(stage)
         sizes = [setup.dialogues() for setup in setups]
         pool.configure(setups)
+        rollouts = Rollouts(pool, self.model, ahead=self.rollout.ahead > 0, played_by=self.state.played_by)
+
+        def planned(update: int) -> list[Shard]:
+            return plan(self.rollout, stage, seed=self.seed, index=index, update=update, dialogues=sizes)
+
         steps = " ".join(map(str, stage.lengths))
         alike = False
         task = bars.add_task(f"{label}: {steps} steps", total=stage.updates, completed=counters.update, note="")
         while counters.update < stage.updates:
             if settings.max_seconds is not None and counters.seconds >= settings.max_seconds:
                 break
-            # 1. Look how far the stage has come; it may end here.
+            # 1. Look how far the stage has come; it may end here. First the workers have to be free.
+            started = time.perf_counter()
+            ready = rollouts.wait()
+            waited = time.perf_counter() - started
             pool.sync()
             if self._ends(pool, stage, sizes):
                 break
-            # 2. Plan and play.
-            started = time.perf_counter()
-            shards = plan(self.rollout, stage, seed=self.seed, index=index, update=counters.update, dialogues=sizes)
-            batch = pool.rollout(shards)
-            rolled = time.perf_counter() - started
+            # 2. Plan and play: this update, and perhaps the next one while this one learns.
+            started = time.perf_counter() - waited
+            shards, behind = planned(counters.update), float(ready is not None or self.state.played_by is not None)
+            played = rollouts.play(shards) if ready is None else ready
+            batch, following = played.batch, None
+            if counters.update + 1 < stage.updates:
+                following = rollouts.start(lambda: planned(counters.update + 1))
             with interrupts_wait():
                 self._whole = False
                 # 3. Learn.
-                metrics = self._update(learner, batch, reference) | rollout_metrics(batch, rolled)
+                metrics = self._update(learner, batch, reference) | rollout_metrics(batch, played.seconds)
+                if self.rollout.ahead:
+                    metrics |= {"updates_behind": behind, "waiting_seconds": waited}
                 # 4. Write down.
                 strategy = setups[shards[0].setup].offered.get("strategy", "multi_step")
                 journal.write(batch, stage=label, update=counters.update, strategy=strategy)
@@ -245,6 +260,7 @@ class Trainer:
                 counters.total += 1
                 counters.seconds += time.perf_counter() - started
                 counters.journal = journal.position
+                self.state.played_by = following
                 self._whole = True
                 self._tokens += batch.tokens
                 self.run_dir.metrics(metrics, counters.total, self.name)
@@ -260,6 +276,7 @@ class Trainer:
                 if counters.update % settings.checkpoint_every == 0:
                     self.state.save(self.run_dir.checkpoint_dir(self.name), self.tokenizer)
             bars.update(task, completed=counters.update, note=note(metrics))
+        rollouts.wait()
         # 5. End with the best weights, where the stage keeps them.
         if stage.looks is not None and stage.looks.keep == "best":
             if counters.judged != counters.update:

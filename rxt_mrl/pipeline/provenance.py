@@ -14,7 +14,9 @@ from .recipe import Recipe
 
 PACKAGES = ("rxt-mrl", "torch", "transformers", "trl", "gymnasium", "ray", "datasets", "tokenizers", "numpy")
 
-FREE_TO_CHANGE = frozenset({"threads", "device", "rollout.workers", "rollout.timeout", "rollout.restarts"})
+FREE_TO_CHANGE = frozenset(
+    {"threads", "device", "rollout.workers", "rollout.address", "rollout.timeout", "rollout.restarts"}
+)
 """Keys that may differ when a run is resumed: they change how it runs, not what it computes."""
 
 
