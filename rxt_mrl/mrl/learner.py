@@ -199,6 +199,9 @@ class Learner:
         if anchor is not None:
             parts["reference_kl"] = objectives.k3(seen.log_probs, anchor, mask, how.mean, weights)
             loss = loss + how.reference_kl * parts["reference_kl"]
+        if how.memory_change:
+            parts["memory_change"] = (seen.memories[1:] - seen.memories[:-1]).square().mean()
+            loss = loss + how.memory_change * parts["memory_change"]
         if seen.router_loss is not None:
             parts["router_loss"] = seen.router_loss
             loss = loss + how.router * seen.router_loss

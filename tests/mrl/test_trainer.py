@@ -59,6 +59,21 @@ def test_the_published_objective_and_every_penalty_train(make_model, train, run)
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 
 
+def test_a_weight_on_the_memory_s_change_keeps_writes_small(make_model, train, new_run):
+    steps = []
+    for weight in (0.0, 100.0):
+        run = new_run(str(weight))
+        train(
+            make_model(),
+            stages=[Stage(steps=3, updates=8)],
+            run=run,
+            algorithm={"objective": {"memory_change": weight}},
+        )
+        assert ("memory_change" in run.logged[-1]) == bool(weight)
+        steps.append(run.logged[-1]["memory_step"])
+    assert steps[1] < 0.8 * steps[0]
+
+
 def test_frozen_memory_learns_reading_only(model, train):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     train(model, algorithm={"freeze_memory": True})
