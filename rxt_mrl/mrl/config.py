@@ -45,7 +45,7 @@ class ObjectiveSettings(Settings):
     reference_kl: float = Field(default=0.0, ge=0)
     """Weight of a KL penalty (k3) to the model as it was at the start of the stage."""
     memory_change: float = Field(default=0.0, ge=0)
-    """Weight of the mean squared change of the memory by a write: keeps writes from growing until each overwrites all."""
+    """Weight of the mean squared change of the memory by a write: keeps each from overwriting all."""
     router: float = Field(default=0.01, ge=0)
     """Weight of the router loss of a mixture-of-experts decoder."""
     supervised: float = Field(default=0.0, ge=0)
