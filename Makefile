@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench clean
+.PHONY: help install demo test test-slow lint format notebooks bench clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,10 @@ lint: $(STAMP)  ## ruff and mypy
 format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+notebooks: $(STAMP)  ## Run the notebooks as people read them on the web, outputs and pictures stored (half an hour; uses runs/demo)
+	test -d runs/demo || $(BIN)/rxt-mrl train demo --out runs/demo
+	cd runs && RXT_MRL_NOTEBOOK=full RXT_MRL_RUN=demo ../$(BIN)/jupyter-execute --inplace ../notebooks/*.ipynb
 
 bench: $(STAMP)  ## Print the benchmark table and write bench.json
 	$(BIN)/python -m tests.benchmarks

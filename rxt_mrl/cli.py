@@ -118,13 +118,15 @@ def evaluate(
 def baseline(
     target: Annotated[str, typer.Argument(metavar="RUN|RECIPE", help="Whose stateless peer.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the peer (default: runs/NAME-baseline-...).")] = None,
+    peer: Annotated[Path | None, typer.Option(help="A peer that is trained already.")] = None,
+    steps: Annotated[list[int] | None, typer.Option(min=1, help="Follow-ups to compare at; repeatable.")] = None,
+    episodes: Annotated[int | None, typer.Option(min=2, help="Held-out dialogues of each length.")] = None,
     sets: Assignments = None,
 ) -> None:
-    """Train a stateless model of the same size on the same dialogues, with TRL."""
-    from .pipeline.baseline import train_baseline
+    """Train a stateless model of the same size on the same dialogues, with TRL; of a run: compare the two."""
+    from .pipeline.baseline import baseline_of
 
-    folder, _ = train_baseline(target, out=out, assignments=sets or [], console=console)
-    console.print(f"model      {folder}", highlight=False, soft_wrap=True)
+    baseline_of(target, out=out, peer=peer, steps=steps, episodes=episodes, assignments=sets or [], console=console)
 
 
 @app.command()

@@ -252,7 +252,9 @@ def test_every_source_is_measured_and_named(cli: Command, tiny: Path, tmp_path: 
         for said in ("recall ", "mean reward of sampled answers", "greedy recall"):
             assert f"  {source}: {said}" in outcome.out
     pictures = {"retention.png", "retention-long.png", "stages.png", "stages-long.png"}
-    assert {path.name for path in (run / "evaluation").iterdir()} == {"retention.json", "answers.parquet", *pictures}
+    pictures |= {"bits.png", "heat.png", "memory.png"}
+    texts = {"retention.json", "answers.parquet", "report.html", "table.md", "table.tex"}
+    assert {path.name for path in (run / "evaluation").iterdir()} == {*texts, *pictures}
 
     # Reports of other data, episodes or settings lie beside one another.
     again = cli("evaluate", run, "--json")

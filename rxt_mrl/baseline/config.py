@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import Field
 
 from ..settings import Settings
@@ -15,12 +17,26 @@ class SftSettings(Settings):
         batch_size: dialogues of an update.
         learning_rate: the highest rate; it falls to 0 along a cosine.
         warmup: updates until it is reached.
+        grow: share of the updates over which the dialogues grow from one follow-up, doubling, to all of them; 0: they
+            are whole from the start, where a small model takes longer to find out that the history holds the answers.
     """
 
     updates: int = Field(default=1000, ge=0)
     batch_size: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)
     warmup: int = Field(default=50, ge=0)
+    grow: float = Field(default=0.6, ge=0, lt=1)
+
+    def steps_at(self, update: int, steps: int) -> int:
+        """Follow-ups of the dialogues of an update (from 0), of ``steps`` in the end.
+
+        >>> [SftSettings(updates=10, grow=0.6).steps_at(update, 8) for update in range(10)]
+        [1, 1, 2, 2, 4, 4, 8, 8, 8, 8]
+        """
+        if update >= self.grow * self.updates:
+            return steps
+        doublings = math.ceil(math.log2(steps))
+        return min(steps, 2 ** int(update / (self.grow * self.updates) * doublings))
 
 
 class GrpoSettings(Settings):

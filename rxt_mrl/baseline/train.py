@@ -14,7 +14,7 @@ from ..contracts import Dialogue, RewardSpec
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..scoring import WeightedReward, to_trl
 from .config import GrpoSettings, SftSettings
-from .data import conversations, questions
+from .data import conversations, growing, questions
 
 LogLine = dict[str, Any]
 
@@ -29,7 +29,7 @@ def fine_tune(
     device: str = "auto",
     seed: int = 0,
 ) -> list[LogLine]:
-    """``trl.SFTTrainer`` on whole dialogues: every answer from the full history before it. Changes the model.
+    """``trl.SFTTrainer`` on dialogues: every answer from the full history before it. Changes the model.
 
     Args:
         model: to train.
@@ -52,10 +52,14 @@ def fine_tune(
         lr_scheduler_type="cosine",
         assistant_only_loss=True,
         max_length=None,
+        train_sampling_strategy="sequential",
         **_common(device, seed),
     )
     trainer = SFTTrainer(
-        model=model, args=arguments, train_dataset=conversations(dialogues), processing_class=tokenizer
+        model=model,
+        args=arguments,
+        train_dataset=conversations(growing(dialogues, settings, seed)),
+        processing_class=tokenizer,
     )
     trainer.train()
     return trainer.state.log_history

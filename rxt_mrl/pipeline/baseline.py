@@ -70,19 +70,61 @@ def pair_of(target: str, assignments: Sequence[str] = ()) -> Pair:
     return Pair(recipe, data, model.config, _parameters(model), None)
 
 
-def train_baseline(
-    target: str, *, out: Path | None = None, assignments: Sequence[str] = (), console: Console
-) -> tuple[Path, Pair]:
-    """Train the stateless peer of a run's or a recipe's model and save it as a Hugging Face model with a chat template.
+def baseline_of(
+    target: str,
+    *,
+    out: Path | None = None,
+    peer: Path | None = None,
+    steps: Sequence[int] | None = None,
+    episodes: int | None = None,
+    assignments: Sequence[str] = (),
+    console: Console,
+) -> Path:
+    """Train the stateless peer of a run or recipe, and compare it with the run's model.
 
     Args:
         target: a run directory, or a recipe by name or file.
-        out: an empty or new folder; None: ``runs/<name>-baseline-seed<seed>-<time>``.
-        assignments: ``--set`` changes of the recipe (``baseline.sft.updates=500``).
+        out: folder for the peer.
+        peer: one that is trained already, in place of training one.
+        steps: follow-ups of the dialogues that the two are compared on; None: as many as the recipe evaluates.
+        episodes: held-out dialogues of each; None: as the recipe says.
+        assignments: ``--set`` changes of the recipe.
         console: where to print.
 
     Returns:
-        The folder, which ``rxt-mrl evaluate hf:FOLDER`` takes, and the RxT that the peer was made for.
+        The peer's folder.
+
+    Raises:
+        UserError: as :func:`train_baseline`; or there is nothing to compare with.
+    """
+    pair = pair_of(target, assignments)
+    if pair.checkpoint is None and (steps or peer):
+        raise UserError(f"{target}: a recipe has no trained model to compare with; give a run")
+    if peer is not None and out is not None:
+        raise UserError("--out is for a peer that is trained, and --peer names one that is there")
+    folder = peer or train_baseline(pair, out=out, console=console)
+    if pair.checkpoint is None:
+        console.print(f"model      {folder}", highlight=False, soft_wrap=True)
+        return folder
+    from .peers import compare_with_peer
+
+    lengths = steps or [pair.data.held_out_steps]
+    compare_with_peer(
+        pair, folder, steps=lengths, episodes=episodes or pair.recipe.evaluation.episodes or 300, console=console
+    )
+    return folder
+
+
+def train_baseline(pair: Pair, *, out: Path | None = None, console: Console) -> Path:
+    """Train the stateless peer of a run's or a recipe's model and save it as a Hugging Face model with a chat template.
+
+    Args:
+        pair: the model that the peer is made for.
+        out: an empty or new folder; None: ``runs/<name>-baseline-seed<seed>-<time>``.
+        console: where to print.
+
+    Returns:
+        The folder, which ``rxt-mrl evaluate hf:FOLDER`` takes.
 
     Raises:
         UserError: for data, settings or folders that do not fit, in one line.
@@ -90,7 +132,6 @@ def train_baseline(
     from ..baseline.model import causal_lm, chat_tokenizer
     from ..baseline.train import fine_tune, reinforce  # TRL takes seconds to import
 
-    pair = pair_of(target, assignments)
     recipe, settings = pair.recipe, pair.recipe.baseline
     if not settings.sft.updates and not settings.grpo.updates:
         raise UserError("baseline: trains nothing; give baseline.sft.updates or baseline.grpo.updates")
@@ -143,7 +184,7 @@ def train_baseline(
         peer.save_pretrained(out)
         tokenizer.save_pretrained(out)
         write_json(out / FILE, known)
-    return out, pair
+    return out
 
 
 def _parameters(model: RxT) -> int:

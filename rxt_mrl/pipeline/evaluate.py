@@ -23,6 +23,7 @@ from ..evaluation.plots import plot_retention
 from ..evaluation.questions import write
 from ..evaluation.report import Results, joined, retention_table
 from ..evaluation.retention import Retention, evaluate
+from ..reports.write import write_report
 from ..runs import write_json
 from . import provenance
 from .recipe_files import override
@@ -124,13 +125,16 @@ class _Evaluation:
                 )
 
     def write(self, so_far: Mapping[str, int] | None = None) -> Path:
-        """``answers.parquet`` and ``retention.json``; ``so_far`` marks the results of an interrupted evaluation."""
+        """All files; ``so_far`` marks the results of an interrupted evaluation."""
         frames = [result.questions.assign(stage=self.target.name, source=name) for name, result in self.done.items()]
-        write(pd.concat(frames, ignore_index=True), self.folder / "answers.parquet")
+        questions = pd.concat(frames, ignore_index=True)
+        write(questions, self.folder / "answers.parquet")
         subject = self.sources[0].subject
         about = {"name": subject.name, **subject.about()}
         path = self.folder / "retention.json"
-        write_json(path, joined(self.results, target=about, partial=so_far))
+        document = joined(self.results, target=about, partial=so_far)
+        write_json(path, document)
+        write_report(self.folder, document, questions)
         if so_far is None:
             shutil.rmtree(self.folder / "parts", ignore_errors=True)
         return path
@@ -166,6 +170,7 @@ class _Evaluation:
         for name, result in results[self.target.name].items():
             lines += _remarks(name, result)
         lines += [f"report     {path}", f"answers    {self.folder / 'answers.parquet'}"]
+        lines += [f"page       {self.folder / 'report.html'}"]
         for name, result in results[self.target.name].items():
             if result["recall"] is not None:
                 picture = self.folder / ("retention.png" if name == self.sources[0].name else f"retention-{name}.png")

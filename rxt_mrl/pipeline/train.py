@@ -18,12 +18,14 @@ from rich.console import Console
 
 from ..errors import UserError
 from ..evaluation.plots import plot_retention, plot_stages
+from ..evaluation.questions import read
 from ..evaluation.report import Results, retention_table, write_retention
 from ..evaluation.subjects.rxt import RxTSubject
 from ..model import COMPONENTS, RxT, products
 from ..mrl.config import for_stage
 from ..mrl.stages import Stage
 from ..mrl.trainer import Training, train_mrl
+from ..reports.write import write_report
 from ..runs import RunDir, checkpoints, write_json
 from ..seeding import key
 from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageName
@@ -262,7 +264,11 @@ class _Pipeline:
         if self.recipe.evaluation_sources:
             subject = RxTSubject(self.model, self.tokenizer, self.recipe.name)
             about = {"name": subject.name, **subject.about()}
-            lines.append(f"report     {write_retention(self.run_dir, results, target=about)}")
+            path = write_retention(self.run_dir, results, target=about)
+            answers = self.run_dir.evaluation_dir / "answers.parquet"
+            questions = read(answers) if answers.is_file() else None  # of a run that is only reported again
+            page = write_report(self.run_dir.evaluation_dir, json.loads(path.read_text(encoding="utf-8")), questions)[0]
+            lines += [f"report     {path}", f"page       {page}"]
             self.console.print(retention_table(results))
         lines += [f"picture    {path}" for path in (*self._pictures(results), *self._curves())]
         lines += [

@@ -31,7 +31,8 @@ def report_page(document: Document, questions: pd.DataFrame | None = None) -> st
     last = stages[-1]
     sources = list(document["stages"][last]["sources"])
     target = document.get("target") or {}
-    title = f"What {target.get('name') or last} remembers"
+    models = target.get("kind") == "comparison"
+    title = str(target["name"]) if models else f"What {target.get('name') or last} remembers"
     parts = [f"<h1>{escape(title)}</h1>", _about(Figures(document))]
     if len(sources) > 1:
         links = (f'<a href="#source-{number}">{escape(name)}</a>' for number, name in enumerate(sources))
@@ -39,8 +40,14 @@ def report_page(document: Document, questions: pd.DataFrame | None = None) -> st
     for number, source in enumerate(sources):
         if len(sources) > 1:
             parts.append(f'<h2 id="source-{number}">{escape(source)}</h2>')
-        parts.append(summary(Figures(document, ("stages", last, "sources", source))))
-        parts.append(stage_table(Figures(document), source))
+        if models:
+            parts.append(stage_table(Figures(document), source, "The models beside each other"))
+        for stage in stages if models else [last]:
+            if models:
+                parts.append(f"<h3>{escape(stage)}</h3>")
+            parts.append(summary(Figures(document, ("stages", stage, "sources", source))))
+        if not models:
+            parts.append(stage_table(Figures(document), source, "After each stage"))
         if questions is not None:
             parts.append(_transcripts(questions, last, source))
     style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")

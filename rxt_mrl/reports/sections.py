@@ -221,8 +221,8 @@ def _cost(figures: Figures) -> str:
     )
 
 
-def stage_table(figures: Figures, source: str) -> str:
-    """One row a stage, for one source; empty where there is one stage."""
+def stage_table(figures: Figures, source: str, title: str) -> str:
+    """All stages (or models) beside each other, for one source: curves and a table; empty where there is one."""
     stages = figures.value("stages")
     rows = [name for name in stages if source in stages[name]["sources"]]
     if len(rows) < 2:
@@ -233,8 +233,14 @@ def stage_table(figures: Figures, source: str) -> str:
         at = figures.below("stages", name, "sources", source)
         cells = "".join(f"<td>{at.show(*path, form=form)}</td>" for _, path, form in _STAGES)
         body.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    curves = []
+    for style, name in enumerate(rows[-5:]):
+        here = ("stages", name, "sources", source, "recall_by_distance")
+        points: list[tuple[float, Path]] = [(float(place), (*here, place)) for place in _places(figures.value(*here))]
+        curves.append(Line(name, points, (), style))
+    chart = line_chart(figures, curves, x="interactions between telling and asking", y="fact recall, %", top=1.0)
     return (
-        f'<h3>After each stage</h3><div class="scroll"><table><thead><tr><th></th>{head}</tr></thead>'
+        f'<h3>{title}</h3>{chart}<div class="scroll"><table><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
 

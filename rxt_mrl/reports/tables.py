@@ -11,6 +11,7 @@ Document = Mapping[str, Any]
 Column = tuple[str, tuple[str, ...], Form]
 
 COLUMNS: tuple[Column, ...] = (
+    ("parameters", ("subject", "parameters"), "count"),
     ("recall %", ("recall",), "percent"),
     ("95 %", ("recall_ci95",), "percent"),
     ("wiped %", ("recall_wiped",), "percent"),
@@ -27,12 +28,14 @@ COLUMNS: tuple[Column, ...] = (
 
 
 def rows_of(results: Mapping[str, Mapping[str, Document]]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows: one row for each stage (or model) and source."""
+    """Headings and rows: one row for each stage (or model) and source; no column without a value."""
     sources = list(dict.fromkeys(source for found in results.values() for source in found))
     several = len(sources) > 1
-    headings = ["", *(["data"] if several else []), *(name for name, _, _ in COLUMNS)]
+    every = [found for by_source in results.values() for found in by_source.values()]
+    columns = [column for column in COLUMNS if any(_at(found, column[1]) is not None for found in every)]
+    headings = ["", *(["data"] if several else []), *(name for name, _, _ in columns)]
     rows = [
-        [name, *([source] if several else []), *(written(_at(found[source], path), form) for _, path, form in COLUMNS)]
+        [name, *([source] if several else []), *(written(_at(found[source], path), form) for _, path, form in columns)]
         for source in sources
         for name, found in results.items()
         if source in found

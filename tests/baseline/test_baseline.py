@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from rxt_mrl.baseline.data import conversations, questions
+from rxt_mrl.baseline.config import SftSettings
+from rxt_mrl.baseline.data import conversations, growing, questions
 from rxt_mrl.baseline.model import causal_lm, chat_tokenizer
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.dialogues.storyworld import StoryworldConfig, dialogues
@@ -61,6 +62,17 @@ def test_the_chat_template_gives_the_tokens_that_the_rxt_sees(tokenizer: Dialogu
     assert last == ids[: -len(tokenizer.encode_answer(rows[0].turns[2].answer))]
     assert asked[1]["reference"] == rows[0].turns[2].answer
     assert [ask["value"] for ask in asked[1]["asks"]] == [ask.value for ask in rows[0].turns[2].asks]
+
+
+def test_dialogues_grow_and_every_pass_sees_them_all() -> None:
+    settings = SftSettings(updates=6, batch_size=2, grow=0.5)
+    rows = dialogues(StoryworldConfig(steps=4), 4)
+    grown = growing(rows, settings, seed=0)
+    assert [len(row.interactions) for row in grown] == [1, 1, 1, 1, 2, 2, 4, 4, 4, 4, 4, 4]
+    for start in (0, 4, 8):
+        assert {row.query for row in grown[start : start + 4]} == {row.query for row in rows}
+    assert [row.query for row in growing(rows, settings, seed=1)] != [row.query for row in grown]
+    assert SftSettings(grow=0).steps_at(0, 8) == 8
 
 
 @pytest.mark.slow
