@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,60 +13,14 @@ from rich.console import Console
 from transformers import set_seed
 
 from ..errors import UserError
-from ..model import RxT, RxTConfig
-from ..runs import RunDir, checkpoints, write_json
-from ..settings import validate
+from ..runs import write_json
 from . import provenance
-from .data import RunData
-from .recipe import Recipe, load_recipe
-from .recipe_files import override
-from .start import initial_model
+from .pair import Pair, pair_of
 
 FILE = "baseline.json"
 """What is known of a peer, beside its weights."""
 MOST_TURNS = 64
 """Turns of the longest chat that is measured."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A recipe's model, as far as its peer needs to know it.
-
-    Attributes:
-        recipe: of the RxT.
-        data: of the recipe, with the RxT's tokenizer.
-        config: of the RxT.
-        parameters: of the RxT.
-        checkpoint: of the RxT; None where it is not trained yet.
-    """
-
-    recipe: Recipe
-    data: RunData
-    config: RxTConfig
-    parameters: int
-    checkpoint: Path | None
-
-
-def pair_of(target: str, assignments: Sequence[str] = ()) -> Pair:
-    """The model that a peer is made for.
-
-    Args:
-        target: a run directory, or a recipe by name or file.
-        assignments: ``--set`` changes of the recipe.
-
-    Raises:
-        UserError: one line: no such recipe, or a run without a complete stage.
-    """
-    if RunDir.holds_run(run := Path(target)):
-        stored = provenance.stored_recipe(run / "recipe.yaml")
-        recipe = validate(Recipe, override(stored, assignments), str(run / "recipe.yaml"))
-        checkpoint = checkpoints.locate(run)
-        model, tokenizer = checkpoints.load(checkpoint)
-        return Pair(recipe, RunData(recipe, tokenizer), model.config, _parameters(model), checkpoint)
-    recipe = load_recipe(target, assignments)
-    data = RunData(recipe)
-    model = initial_model(recipe, data.tokenizer)
-    return Pair(recipe, data, model.config, _parameters(model), None)
 
 
 def baseline_of(
@@ -185,7 +138,3 @@ def train_baseline(pair: Pair, *, out: Path | None = None, console: Console) -> 
         tokenizer.save_pretrained(out)
         write_json(out / FILE, known)
     return out
-
-
-def _parameters(model: RxT) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

@@ -23,8 +23,8 @@ from ..reports.figures import written
 from ..reports.tables import rows_of
 from ..reports.write import write_report
 from ..runs import checkpoints, write_json
-from .baseline import Pair
 from .data import RunData
+from .pair import Pair
 
 RXT, PEER = "RxT", "stateless peer"
 
