@@ -70,6 +70,7 @@ class RayPool:
         self._setups: Any = None
         self._weights: Any = None
         self._actors: list[Any] = []
+        self._replaced = 0
         try:
             if self._owns_ray:
                 connect(ray, settings)
@@ -163,7 +164,9 @@ class RayPool:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         nodes = [node["NodeID"] for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        home = NodeAffinitySchedulingStrategy(nodes[place % len(nodes)], soft=True) if nodes else "DEFAULT"
+        # A node that just died is called alive for a while: a replacement goes to the next one.
+        turn = place + self._replaced
+        home = NodeAffinitySchedulingStrategy(nodes[turn % len(nodes)], soft=True) if nodes else "DEFAULT"
         actor = self._class.options(scheduling_strategy=home).remote(self._model.config, products.current())
         # Calls of one actor run in order, so nothing has to be waited for.
         if self._setups is not None:
@@ -175,6 +178,7 @@ class RayPool:
     def _replace(self, place: int) -> None:
         with contextlib.suppress(Exception):
             self._ray.kill(self._actors[place])
+        self._replaced += 1
         self._actors[place] = self._create(place)
 
     def _collect(self, reference: Any, ready: bool) -> tuple[Trajectories | None, str]:
