@@ -196,11 +196,39 @@ def data(
     write: Annotated[Path | None, typer.Option(help="Write parquet in the published schema.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Follow-ups per dialogue.")] = None,
     on_bad_row: Annotated[str, typer.Option(help="stop or skip.")] = "stop",
+    kind: Annotated[str | None, typer.Option(help="What reads a file: chat, jsonl, parquet, arrow, babi, ...")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(metavar="OURS=THEIRS,...", help="Names of columns; repeatable.")
+    ] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="Count tokens of this tokenizer, in place of words.")] = None,
 ) -> None:
-    """Look at dialogues before training: counts, first row, token lengths, round trip."""
+    """Look at dialogues, pairs or texts before training: counts, first row, lengths, round trip."""
+    from .dialogues import DialogueTokenizer
     from .dialogues.sources.inspect import inspect_source
 
-    inspect_source(source, split=split, show=show, write=write, steps=steps, on_bad_row=on_bad_row, console=console)
+    inspect_source(
+        source,
+        split=split,
+        show=show,
+        write=write,
+        steps=steps,
+        on_bad_row=on_bad_row,
+        kind=kind,
+        columns=_columns(columns or []),
+        tokenizer=None if tokenizer is None else DialogueTokenizer.load(tokenizer),
+        console=console,
+    )
+
+
+def _columns(given: list[str]) -> dict[str, str]:
+    """``query=prompt,answer=reply`` as a mapping."""
+    found = {}
+    for item in ",".join(given).split(",") if given else ():
+        ours, equals, theirs = (part.strip() for part in item.partition("="))
+        if not equals or not ours or not theirs:
+            raise UserError(f"--columns {item}: give OURS=THEIRS, for example query=prompt")
+        found[ours] = theirs
+    return found
 
 
 @app.command("annotations")

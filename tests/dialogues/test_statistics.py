@@ -12,7 +12,8 @@ from rich.console import Console
 from rxt_mrl.contracts import Ask, Dialogue, Interaction
 from rxt_mrl.dialogues.schema import to_row
 from rxt_mrl.dialogues.sources import DataSettings
-from rxt_mrl.dialogues.sources.inspect import inspect_source, kind_of_path, settings_of
+from rxt_mrl.dialogues.sources.inspect import inspect_source
+from rxt_mrl.dialogues.sources.kinds import kind_of_path, settings_of
 from rxt_mrl.dialogues.statistics import Limits, describe
 from rxt_mrl.dialogues.tokenizer import DialogueTokenizer
 from rxt_mrl.errors import UserError

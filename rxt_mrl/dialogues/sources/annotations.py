@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from ...errors import UserError
 from ..carried_words import Agreement, agreement
 from ..storyworld.config import Level
-from .inspect import settings_of
+from .kinds import settings_of
 from .load import load_dialogues
 from .settings import DataSettings
 

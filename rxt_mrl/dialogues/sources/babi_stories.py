@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import UserError
-from .files import lines_of
+from .line_files import lines_of
 from .rows import Record, RowError
 
 

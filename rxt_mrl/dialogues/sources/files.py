@@ -1,13 +1,11 @@
 """Reading rows from files and from the Hub, every row with its number.
 
 Tables are read as Arrow batches: those of the Hub by ``datasets``, local files by ``pyarrow``, streamed, so that
-nothing is copied to a cache and a file's name is a name, never a pattern. JSON lines are read line by line here: the
-JSON reader of ``datasets`` gives up the whole file at one broken line and cannot say which it was.
+nothing is copied to a cache and a file's name is a name, never a pattern.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
@@ -16,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ...seeding import key
+from .line_files import first_line as _first_line
+from .opening import suffix_of
 from .recognize import foreign
 from .rows import Record, RowError
 
@@ -26,7 +26,7 @@ BATCH = 1000
 """Rows converted to Python at a time."""
 
 SPLIT_WORDS: Mapping[str, tuple[str, ...]] = {
-    "train": ("train", "training"),
+    "train": ("train", "training", "trn"),
     "validation": ("validation", "valid", "val", "dev"),
     "supervised": ("supervised",),
 }
@@ -36,10 +36,11 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "jsonl": (".jsonl", ".ndjson", ".json"),
     "arrow": (".arrow",),
+    "chat": (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".txt", ".csv", ".tsv"),
     "babi": (".txt",),
     "tinystories": (".txt",),
 }
-"""Which files belong to which local source."""
+"""Which files belong to which local source; text files may also be packed with gzip (``.json.gz``)."""
 
 
 # --- which files -----------------------------------------------------------------------------------------------------
@@ -82,9 +83,9 @@ def find_files(
             raise UserError(f"data: no file in '{path}' matches '{theirs}' (splits: {split})")
         return files
     suffixes = SUFFIXES[source]
-    files = sorted(found for found in path.rglob("*") if found.is_file() and found.suffix.lower() in suffixes)
+    files = sorted(found for found in path.rglob("*") if found.is_file() and suffix_of(found) in suffixes)
     # save_to_disk and the Hub keep descriptions beside the data
-    files = [found for found in files if found.name not in ("state.json", "dataset_info.json", "dataset_dict.json")]
+    files = [found for found in files if not is_description(found)]
     if not files:
         raise UserError(f"data: no {' or '.join(suffixes)} file in '{path}'")
     files = _of_config(files, path, config)
@@ -94,6 +95,14 @@ def find_files(
         there = ", ".join(sorted(splits))
         raise UserError(f"data: '{path}' has no split '{wanted}'; it has: {there} (map ours to theirs with splits)")
     return splits[wanted]
+
+
+def is_description(file: Path) -> bool:
+    """Whether a file stands beside data and is none."""
+    name = file.name.upper()
+    return name.startswith(("LICENSE", "LICENCE", "README")) or name in (
+        "STATE.JSON", "DATASET_INFO.JSON", "DATASET_INFOS.JSON", "DATASET_DICT.JSON",
+    )  # fmt: skip
 
 
 def _words(path: Path) -> list[str]:
@@ -107,7 +116,7 @@ def _split_of(relative: Path) -> str | None:
         for split, names in SPLIT_WORDS.items():
             if any(name in words for name in names):
                 return split
-        if "test" in words:
+        if "test" in words or "tst" in words:
             return "test"
     return None
 
@@ -257,65 +266,6 @@ def hub_records(
     yield from table_records(place, data.with_format("arrow").iter(BATCH))
 
 
-# --- lines -----------------------------------------------------------------------------------------------------------
-
-
-def json_records(files: Iterable[Path]) -> Iterator[Record]:
-    """Objects of JSON-lines files by line number (blank lines are passed over), or of a JSON array by position."""
-    for file in files:
-        if file.suffix.lower() == ".json" and _starts_with_array(file):
-            yield from _array_records(file)
-            continue
-        for number, line in lines_of(file):
-            if isinstance(line, RowError):
-                yield Record(file.name, number, line, "line")
-            elif line.strip():
-                yield Record(file.name, number, _parse_json(line), "line")
-
-
-def lines_of(file: Path) -> Iterator[tuple[int, str | RowError]]:
-    """Numbered lines of a UTF-8 text file; a line that is not UTF-8 is a :class:`RowError`."""
-    try:
-        if what := foreign(file):
-            yield 1, RowError(f"the file is {what}")
-            return
-        with file.open("rb") as stream:
-            for number, raw in enumerate(stream, start=1):
-                try:
-                    yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    yield number, RowError(f"not UTF-8 (byte {error.start + 1} of the line)")
-    except OSError as error:
-        raise UserError(f"data: cannot read '{file}' ({error.strerror})") from error
-
-
-def _parse_json(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        cut = ", the line breaks off" if error.pos >= len(line.rstrip()) or not line.endswith("\n") else ""
-        return RowError(f"not valid JSON at column {error.colno} ({error.msg}{cut})")
-    except RecursionError:
-        return RowError("not valid JSON (nested too deeply)")
-    except ValueError as error:  # a number of thousands of digits
-        return RowError(f"not valid JSON ({_first_line(error)})")
-
-
-def _starts_with_array(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
-
-
-def _array_records(file: Path) -> Iterator[Record]:
-    try:
-        rows = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        yield Record(file.name, 1, RowError(f"not valid JSON ({_first_line(error)}); JSON lines can be read in part"))
-        return
-    for number, row in enumerate(rows, start=1):
-        yield Record(file.name, number, row)
-
-
 # --- splits ----------------------------------------------------------------------------------------------------------
 
 
@@ -325,9 +275,3 @@ def hold_out(records: Iterable[Record], share: float, *, validation: bool) -> It
         held = key("holdout", record.place, record.number) / 2**63 < share
         if held == validation:
             yield record
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    line = text.splitlines()[0]
-    return line if len(line) <= 200 else line[:197] + "..."

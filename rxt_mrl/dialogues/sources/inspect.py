@@ -1,27 +1,23 @@
 """A look at data before it is trained on: ``rxt-mrl data SOURCE``.
 
-Counts and bad rows, the first dialogues, statistics, and a round trip: the dialogues are written as parquet in the
-published schema, read back through the ordinary source, and compared.
+Counts and bad rows, the first dialogues (pairs, texts), statistics, and a round trip: what was read is written as
+parquet in the published schema, read back through the ordinary source, and compared.
 """
 
 from __future__ import annotations
 
-import re
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...contracts import NEVER_TOLD, Ask, Dialogue
 from ...errors import UserError
-from ...settings import validate
-from ...yaml12 import read
-from ..schema import to_dataset
 from ..statistics import DataReport, Limits, describe
-from .files import SUFFIXES, lines_of
-from .load import load_dialogues, load_texts
-from .recognize import foreign
+from .kinds import Content, content_of_rows, first_rows, no_reader, settings_of
+from .load import load_dialogues, load_pairs, load_texts, rows_of
+from .round_trip import round_trip
 from .rows import LoadReport
-from .settings import BUILT_IN, DataSettings
+from .settings import DataSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +33,8 @@ def inspect_source(
     write: Path | None = None,
     steps: int | None = None,
     on_bad_row: str = "stop",
+    kind: str | None = None,
+    columns: Mapping[str, str] | None = None,
     tokenizer: DialogueTokenizer | None = None,
     limits: Limits | None = None,
     limit: int | None = None,
@@ -48,10 +46,12 @@ def inspect_source(
     Args:
         source: settings, or what :func:`settings_of` understands.
         split: ``train``, ``validation`` or ``supervised``.
-        show: how many dialogues to print.
+        show: how many dialogues (pairs, texts) to print.
         write: folder for ``<split>.parquet``; None: the round trip goes through a temporary folder.
         steps: follow-ups of each dialogue.
         on_bad_row: ``stop`` or ``skip``; for settings that already say, these go first.
+        kind: which source reads a file or folder; None: its first rows tell.
+        columns: names of columns, ours to theirs.
         tokenizer: counts tokens in place of words.
         limits: what a model takes.
         limit: dialogues at most.
@@ -59,7 +59,8 @@ def inspect_source(
         console: where to print; None: the terminal.
 
     Returns:
-        ``load`` (the counts), ``statistics``, ``round_trip`` (dialogues compared) and ``written`` (a path or None).
+        ``content`` (``dialogues``, ``pairs`` or ``texts``), ``load`` (the counts), ``statistics``, ``round_trip`` (how
+        many were compared) and ``written`` (a path or None).
 
     Raises:
         UserError: one line: the data cannot be loaded or written, or does not come back the same.
@@ -67,139 +68,80 @@ def inspect_source(
     from rich.console import Console
 
     console = console or Console()
-    settings = source if isinstance(source, DataSettings) else settings_of(source, on_bad_row=on_bad_row)
-    loaded = load_dialogues(settings, split, steps=steps, episodes=limit, seed=seed)
-    for line in loaded.report.lines():
+    if isinstance(source, DataSettings):
+        settings = source
+    else:
+        settings = settings_of(source, kind=kind, columns=columns, on_bad_row=on_bad_row)
+    report, items = _load(settings, split, steps=steps, limit=limit, seed=seed)
+    for line in report.lines():
         console.print(line, markup=False, highlight=False)
-    _print_texts(settings, split, console)
-    for index, dialogue in enumerate(loaded.dialogues[:show]):
-        console.print(_dialogue_table(index, dialogue))
-    statistics = describe(loaded.dialogues, tokenizer, limits)
-    _print_statistics(statistics, console)
-    written = round_trip(loaded.dialogues, split, write)
+    if settings.source == "tinystories":  # serves stage 1 as well
+        told = LoadReport(settings.label, split)
+        _print_texts(load_texts(settings, split, report=told), told, console)
+    content: Content = (
+        "dialogues" if isinstance(items[0], Dialogue) else "texts" if isinstance(items[0], str) else "pairs"
+    )
+    dialogues = [item if isinstance(item, Dialogue) else _alone(item) for item in items]
+    if content == "texts":
+        _print_texts(items, report, console)
+    for index, dialogue in enumerate(dialogues[:show]):
+        console.print(_dialogue_table(index, dialogue, content))
+    statistics = describe(dialogues, tokenizer, limits)
+    _print_statistics(statistics, console, content)
+    written = round_trip(items, content, split, write)
     where = f" ({written})" if written else ""
     console.print(
-        f"round trip: {len(loaded)} dialogues written as parquet{where}, read back, equal",
+        f"round trip: {len(items)} {content} written as parquet{where}, read back, equal",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     return {
-        "load": loaded.report.to_dict(),
+        "content": content,
+        "load": report.to_dict(),
         "statistics": statistics.to_dict(),
-        "round_trip": len(loaded),
+        "round_trip": len(items),
         "written": None if written is None else str(written),
     }
 
 
-def round_trip(dialogues: list[Dialogue], split: str, folder: Path | None = None) -> Path | None:
-    """Write dialogues as parquet in the published schema, read them back and compare.
-
-    Returns:
-        The file, or None where no folder was given (a temporary one is used).
-
-    Raises:
-        UserError: the file is there already, the folder cannot be written, or the dialogues come back different.
-    """
-    if folder is None:
-        with tempfile.TemporaryDirectory() as temporary:
-            _write_and_compare(dialogues, Path(temporary) / f"{split}.parquet")
-        return None
-    path = folder / f"{split}.parquet"
-    if path.exists():
-        raise UserError(f"data: '{path}' is there already; name another folder")
+def _load(
+    settings: DataSettings, split: str, *, steps: int | None, limit: int | None, seed: int
+) -> tuple[LoadReport, list[Any]]:
+    """What the source holds: dialogues, or where its rows have no follow-ups, pairs or texts."""
+    content: Content | None = "dialogues"
+    if settings.source in ("hub", "parquet", "jsonl", "arrow"):
+        rows = first_rows(rows_of(settings, split))
+        content = content_of_rows(rows, settings.columns)
+        if content == "conversations" or (content is None and rows):
+            hint = " (a conversation: --kind chat)" if content == "conversations" else ""
+            raise UserError(f"data: {settings.label}: {no_reader(rows)}{hint}")
+    report = LoadReport(settings.label, split)
+    if content == "texts":
+        return report, load_texts(settings, split, limit=limit, seed=seed, report=report)
+    if content == "pairs":
+        return report, load_pairs(settings, split, limit=limit, seed=seed, report=report)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"data: cannot make folder '{folder}' ({error.strerror})") from error
-    _write_and_compare(dialogues, path)
-    return path
+        loaded = load_dialogues(settings, split, steps=steps, episodes=limit, seed=seed)
+    except UserError:
+        if settings.source != "chat" or steps or settings.steps:
+            raise
+        return report, load_pairs(settings, split, limit=limit, seed=seed, report=report)  # no row has a follow-up
+    return loaded.report, loaded.dialogues
 
 
-def _write_and_compare(dialogues: list[Dialogue], path: Path) -> None:
-    import datasets
-
-    shown = datasets.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    try:
-        to_dataset(dialogues).to_parquet(str(path))
-    except OSError as error:
-        raise UserError(f"data: cannot write '{path}' ({error.strerror})") from error
-    finally:
-        if shown:
-            datasets.enable_progress_bars()
-    back = load_dialogues(DataSettings(source="parquet", path=str(path))).dialogues
-    if back != dialogues:
-        row = next((row for row, pair in enumerate(zip(dialogues, back, strict=False), 1) if pair[0] != pair[1]), 0)
-        raise UserError(f"data: '{path}' does not read back as it was written (row {row or 'count'})")
-
-
-# --- what a source is ------------------------------------------------------------------------------------------------
-
-
-def settings_of(source: str | Path, **changes: Any) -> DataSettings:
-    """The settings that a word on the command line stands for.
-
-    ``storyworld``; ``kind:path`` (``babi:tasks/en``, ``hub:owner/name``); a plug-in; a YAML file with one entry of a
-    recipe's data section; or a file or folder, whose kind its suffixes and its first line tell.
-
-    Raises:
-        UserError: one line: neither a source nor a path, or wrong settings.
-    """
-    text = str(source)
-    path = Path(text).expanduser()
-    kind = text.partition(":")[0]
-    if re.match(r"[a-z][a-z0-9+.-]*://", text):
-        raise UserError(f"data: '{text}' is an address: download the file and name it, or a data set as hub:OWNER/NAME")
-    if kind in BUILT_IN:
-        content: dict[str, Any] = {"source": text}
-    elif path.suffix in (".yaml", ".yml") and path.is_file():
-        content = read(path, "a source is a mapping with the key source")
-    elif path.exists():
-        content = {"source": kind_of_path(path), "path": str(path)}
-    elif ":" not in text and (len(path.parts) > 1 or path.suffix):
-        raise UserError(f"data: '{text}' does not exist; a source is a file or folder, or: {', '.join(BUILT_IN)}")
-    else:
-        content = {"source": text}
-    content = {**{key: value for key, value in changes.items() if value is not None}, **content}
-    return validate(DataSettings, content, "data")
-
-
-def kind_of_path(path: Path) -> str:
-    """Which local source reads a file or a folder.
-
-    Raises:
-        UserError: none does, or several could.
-    """
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    kinds: dict[str, Path] = {}
-    for file in files:
-        for kind in ("parquet", "jsonl", "arrow"):
-            if file.suffix.lower() in SUFFIXES[kind] and not file.name.startswith(("dataset_", "state.")):
-                kinds.setdefault(kind, file)
-        if file.suffix.lower() == ".txt" and not file.name.upper().startswith(("LICENSE", "README")):
-            kinds.setdefault("babi" if _is_babi(file) else "tinystories", file)
-    if len(kinds) > 1:
-        raise UserError(f"data: '{path}' has files of several kinds: {', '.join(kinds)}; name one, for example a file")
-    if not kinds:
-        if path.is_file() and (what := foreign(path)):
-            raise UserError(f"data: '{path}' is {what}")
-        allowed = ", ".join(sorted({suffix for group in SUFFIXES.values() for suffix in group}))
-        raise UserError(f"data: no data in '{path}'; files may be: {allowed}")
-    return next(iter(kinds))
-
-
-def _is_babi(file: Path) -> bool:
-    _, first = next(iter(lines_of(file)), (0, ""))
-    return isinstance(first, str) and first.startswith("1 ")
+def _alone(item: str | tuple[str, str]) -> Dialogue:
+    """A pair, or a text, in the place of a dialogue that has no follow-ups."""
+    query, answer = (item, "") if isinstance(item, str) else item
+    return Dialogue(query, answer, ())
 
 
 # --- printing --------------------------------------------------------------------------------------------------------
 
 
-def _dialogue_table(index: int, dialogue: Dialogue) -> Any:
+def _dialogue_table(index: int, dialogue: Dialogue, content: Content) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"Dialogue {index + 1}", title_justify="left", show_lines=True)
+    table = Table(title=f"{content.removesuffix('s').capitalize()} {index + 1}", title_justify="left", show_lines=True)
     for name in ("turn", "query", "answer", "asks"):
         table.add_column(name, overflow="fold")
     for number, turn in enumerate(dialogue.turns):
@@ -214,22 +156,18 @@ def _asked(ask: Ask, turn: int) -> str:
     return f"{ask.value} (chosen here)" if ask.told_at == turn else f"{ask.value} (told in {ask.told_at})"
 
 
-def _print_statistics(statistics: DataReport, console: Console) -> None:
+def _print_statistics(statistics: DataReport, console: Console, content: Content) -> None:
     console.print(statistics.table())
-    for line in statistics.lines():
+    for line in statistics.lines() if content == "dialogues" else ():
         console.print(line, markup=False, highlight=False)
 
 
-def _print_texts(settings: DataSettings, split: str, console: Console) -> None:
-    """A text source serves stage 1 as well: how many texts, and how the first begins."""
-    if settings.source != "tinystories":
-        return
-    report = LoadReport(settings.label, split)
-    texts = load_texts(settings, split, report=report)
+def _print_texts(texts: list[str], report: LoadReport, console: Console) -> None:
+    """How many texts there are for stage 1, and how the first begins."""
     words = sum(len(text.split()) for text in texts)
     begin = " ".join(texts[0].split()[:12])
     console.print(
-        f"plain texts (stage 1): {len(texts)} stories, {words} words, {report.passed.total()} passed over, "
+        f"plain texts (stage 1): {len(texts)} texts, {words} words, {report.passed.total()} passed over, "
         f"{len(report.bad)} bad; the first begins: {begin} ...",
         markup=False, highlight=False,
     )  # fmt: skip

@@ -24,9 +24,11 @@ from ..carried_words import carried_words
 from ..storyworld import dialogues as storyworld_dialogues
 from ..storyworld import pairs as storyworld_pairs
 from ..storyworld import plain_stories as storyworld_texts
-from . import babi
+from . import babi, chat
 from . import files as loading
 from .babi_stories import of_tasks, story_records
+from .chat.text_files import records as chat_files
+from .line_files import json_records
 from .rows import (
     LoadReport,
     Passed,
@@ -89,11 +91,14 @@ def load_dialogues(
     records = _records(settings, _split(split), steps=steps, episodes=limit, seed=seed)
 
     def parse(value: Any) -> list[Dialogue]:
+        return [one(item) for item in (value if isinstance(value, tuple) else (value,))]
+
+    def one(value: Any) -> Dialogue:
         dialogue = dialogue_from_row(value, settings.columns)
         dialogue = dialogue if any_length else long_enough(dialogue, steps)
         if settings.annotate == "carried_words":
             dialogue = carried_words(dialogue)
-        return [dialogue if settings.references or split == "validation" else without_references(dialogue)]
+        return dialogue if settings.references or split == "validation" else without_references(dialogue)
 
     return LoadedDialogues(collect(records, parse, report, on_bad_row=settings.on_bad_row, limit=limit), report)
 
@@ -126,6 +131,9 @@ def load_texts(
         records = _numbered("storyworld", texts)
     elif settings.source == "tinystories":
         records = _stories(settings, _split(split))
+    elif settings.source == "chat":
+        pairs = load_pairs(settings, split, limit=limit, seed=seed, report=report)
+        return [f"{query} {answer}" for query, answer in pairs]
     else:
         records = _records(settings, _split(split), steps=None, episodes=limit, seed=seed)
     return _collect(settings, records, lambda value: texts_from_row(value, settings.columns), split, limit, report)
@@ -173,6 +181,12 @@ def load_pairs(
         stories = _babi_stories(settings, _split(split), seed)
         return _collect(settings, stories, babi.pairs, split, limit, report)
 
+    if settings.source == "chat":
+        records = chat.pair_records(
+            _held(settings, _split(split), _rows(settings, _split(split))), settings.typed_options()
+        )
+        return _collect(settings, records, list, split, limit, report)
+
     def parse(value: Any) -> list[tuple[str, str]]:
         names = settings.columns
         only_text = isinstance(value, str) or (
@@ -216,10 +230,18 @@ def _records(
     elif settings.source == "tinystories":
         options = settings.typed_options()
         yield from tinystories.dialogue_records(_stories(settings, split), options, steps=steps, seed=seed)
+    elif settings.source == "chat":
+        rows = _held(settings, split, _rows(settings, split))
+        yield from chat.dialogue_records(rows, settings.typed_options(), steps=steps)
     elif settings.source in BUILT_IN:
         yield from _held(settings, split, _rows(settings, split))
     else:
         yield from _plugged(settings, split, steps=steps, episodes=episodes, seed=seed)
+
+
+def rows_of(settings: DataSettings, split: str) -> Iterator[Record]:
+    """The rows of a data set as they are, unchecked: of files, of the Hub."""
+    return _rows(settings, _split(split))
 
 
 def _rows(settings: DataSettings, split: Split) -> Iterator[Record]:
@@ -235,7 +257,9 @@ def _rows(settings: DataSettings, split: Split) -> Iterator[Record]:
             str(settings.name), split=settings.splits.get(ours, ours), config=settings.config,
             revision=settings.revision, streaming=settings.streaming,
         )  # fmt: skip
-    readers = {"parquet": loading.parquet_records, "arrow": loading.arrow_records, "jsonl": loading.json_records}
+    if settings.source == "chat":
+        return chat_files(_files(settings, split), settings.typed_options())
+    readers = {"parquet": loading.parquet_records, "arrow": loading.arrow_records, "jsonl": json_records}
     return readers[settings.source](_files(settings, split))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .opening import BROKEN, opened
+
 _HEADS: tuple[tuple[bytes, str], ...] = (
-    (b"\x1f\x8b", "compressed with gzip: unpack it (gunzip)"),
     (b"BZh", "compressed with bzip2: unpack it (bunzip2)"),
     (b"\xfd7zXZ\x00", "compressed with xz: unpack it (unxz)"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd: unpack it (unzstd)"),
@@ -27,13 +28,16 @@ _HEADS: tuple[tuple[bytes, str], ...] = (
 
 
 def foreign(file: Path) -> str | None:
-    """What the file is, where it cannot be read as UTF-8 text; None where it can, or where nothing tells.
+    """What the file is (unpacked), where it cannot be read as UTF-8 text; None where it can, or where nothing tells.
 
     Raises:
         OSError: when it cannot be read at all.
     """
-    with file.open("rb") as stream:
-        head = stream.read(1024)
+    with opened(file) as stream:
+        try:
+            head = stream.read(1024)
+        except BROKEN as error:
+            return f"a damaged gzip file ({error})"
     for magic, what in _HEADS:
         if head.startswith(magic):
             return what

@@ -16,6 +16,7 @@ from ...errors import UserError
 from ...settings import Settings
 from ...texts import half_character
 from ..schema import from_row, to_row
+from .tally import Tally
 
 OnBadRow = Literal["stop", "skip"]
 T = TypeVar("T")
@@ -60,6 +61,8 @@ class Record:
     number: int
     value: Any
     unit: str = "row"
+    tally: Tally | None = None
+    """What became of its turns, where it is a conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ class LoadReport:
         made: dialogues, pairs or texts that they gave (a dialogue of N follow-ups gives 1 + N pairs).
         bad: rows that were left out because something is wrong with them (``on_bad_row: skip``).
         passed: rows left out on purpose, by reason (a story with too few facts, a row held out).
+        tally: what became of the turns of conversations; None: the rows are no conversations.
+        drops: rows with turns that were dropped, and why.
     """
 
     source: str
@@ -96,6 +101,20 @@ class LoadReport:
     made: int = 0
     bad: list[BadRow] = field(default_factory=list)
     passed: Counter[str] = field(default_factory=Counter)
+    tally: Tally | None = None
+    drops: list[str] = field(default_factory=list)
+
+    def count(self, record: Record, left_out: str = "") -> None:
+        """Count the turns of a conversation; ``left_out`` says why none of them is used."""
+        if record.tally is None:
+            return
+        if left_out:
+            record.tally.drop_all(left_out)
+        self.tally = self.tally or Tally()
+        self.tally.add(record.tally)
+        if record.tally.dropped:
+            why = ", ".join(f"{count} {reason}" for reason, count in sorted(record.tally.dropped.items()))
+            self.drops.append(f"{record.place} {record.unit} {record.number}: {why}")
 
     def lines(self, show: int = 5) -> list[str]:
         """The report as lines of text, with the first ``show`` bad rows."""
@@ -104,6 +123,11 @@ class LoadReport:
         out += [f"  bad: {row}" for row in self.bad[:show]]
         if len(self.bad) > show:
             out.append(f"  ... and {len(self.bad) - show} more")
+        if self.tally is not None:
+            out += self.tally.lines()
+            out += [f"  dropped turns: {drop}" for drop in self.drops[:show]]
+            if len(self.drops) > show:
+                out.append(f"  ... and in {len(self.drops) - show} more rows")
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,7 +136,8 @@ class LoadReport:
         passed = dict(sorted(self.passed.items()))
         return {
             "source": self.source, "split": self.split, "read": self.read, "kept": self.kept, "made": self.made,
-            "bad": bad, "passed": passed,
+            "bad": bad, "passed": passed, "turns": None if self.tally is None else self.tally.to_dict(),
+            "drops": self.drops,
         }  # fmt: skip
 
 
@@ -159,14 +184,17 @@ def take(
             items = parse(record.value)
         except Passed as reason:
             report.passed[str(reason)] += 1
+            report.count(record, str(reason))
             continue
         except RowError as error:
             bad = BadRow(record.place, record.unit, record.number, " ".join(str(error).split()))
             if on_bad_row == "stop":
                 raise UserError(f"data: {bad} (on_bad_row: stop; skip leaves such rows out and counts them)") from None
             report.bad.append(bad)
+            report.count(record, "in a bad row")
             continue
         report.kept += 1
+        report.count(record)
         for item in items:
             report.made += 1
             yield item

@@ -13,16 +13,18 @@ from ...settings import Settings, explain
 from ..storyworld import StoryworldConfig
 from ..tinystories import TinyStoriesOptions
 from .babi import BabiOptions
+from .chat.options import ChatOptions
 from .rows import Columns, OnBadRow
 
 Split = Literal["train", "validation", "supervised"]
 
-LOCAL = ("parquet", "jsonl", "arrow", "babi", "tinystories")
+LOCAL = ("parquet", "jsonl", "arrow", "chat", "babi", "tinystories")
 BUILT_IN = ("storyworld", "hub", *LOCAL)
 
 OPTIONS: Mapping[str, type[Settings]] = {
     "storyworld": StoryworldConfig,
     "babi": BabiOptions,
+    "chat": ChatOptions,
     "tinystories": TinyStoriesOptions,
 }
 """What ``options`` may hold, by source; a plug-in's go to its constructor."""
@@ -36,6 +38,7 @@ class DataSettings(Settings):
         {source: storyworld, options: {level: easy}}
         {source: hub, name: ReactiveAI/TinyStories-MRL, config: steps-8-lr, strategy: long_range}
         {source: jsonl, path: my/dialogues, on_bad_row: skip, columns: {query: prompt}}
+        {source: chat, path: sharegpt.json, options: {system: prefix, windows: true}}
         {source: babi, path: tasks/en, options: {tasks: [1, 6], windows: true}}
         {source: my_package.sources:Quiz, options: {level: 2}}
     """
@@ -44,7 +47,7 @@ class DataSettings(Settings):
     path: str | None = None
     """File or folder of a local source."""
     name: str | None = None
-    """Data set on the Hub (or a local copy of its repository); for ``tinystories`` in place of ``path``."""
+    """Data set on the Hub (or a local copy of its repository); of ``tinystories`` and ``chat`` in place of ``path``."""
     config: str | None = None
     """Sub-set of a data set: ``steps-8``."""
     revision: str | None = None
@@ -104,7 +107,7 @@ class DataSettings(Settings):
     def _complete(self) -> DataSettings:
         if self.source == "hub" and not self.name:
             raise ValueError("source 'hub' needs name, for example ReactiveAI/TinyStories-MRL")
-        if self.source in LOCAL and not self.path and not (self.source == "tinystories" and self.name):
+        if self.source in LOCAL and not self.path and not (self.source in ("tinystories", "chat") and self.name):
             raise ValueError(f"source {self.source!r} needs path, a file or folder")
         if self.holdout and self.source not in ("hub", *LOCAL):
             raise ValueError(f"holdout is for data sets; source {self.source!r} makes its splits itself")

@@ -22,7 +22,7 @@ from ...contracts import Ask, Dialogue, Interaction, Strategy
 from ...errors import UserError
 from ...seeding import numpy_generator
 from ...settings import Settings
-from ..sources.files import lines_of
+from ..sources.line_files import lines_of
 from ..sources.rows import Passed, Record, RowError
 from .fact import StoryFact, words_of
 from .facts import facts
