@@ -11,7 +11,7 @@ A custom environment is a subclass that overrides one of the hooks :meth:`~Memor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import numpy as np
@@ -21,7 +21,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from rxt_mrl.contracts import Columns, Mode, Observation, RewardContext, Strategy, TokenArray, TokenText, mode_of
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
-from rxt_mrl.scoring import RewardLike, RewardResult, build_reward
+from rxt_mrl.scoring import RewardLike, RewardResult, WeightedReward, build_reward
 
 from .actions import accept, choose
 from .episodes import EpisodeBatch, Shuffler, check_dialogues
@@ -51,6 +51,9 @@ class MemoryRetentionVectorEnv(VectorEnv):
     are those of the new episode, and ``final_obs``, ``final_info`` (batched like their originals, valid for the rows
     of ``_final_obs``, ``_final_info``) those of the end. ``DISABLED`` leaves resetting to the caller, of all rows or
     with ``options={"reset_mask": ...}``.
+
+    With ``defer`` set, slow rewards (``rxt_mrl.scoring``) are begun and not waited for: rewards, terms, metrics and
+    ``valid`` of that ``info`` are filled in by calling its ``finish``.
 
     Args:
         dialogues: the encoded data set.
@@ -97,6 +100,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         )
         check_dialogues(dialogues, self.steps, self.strategy)
         self.reward = build_reward(reward)
+        self.defer = False
         # A copy: a reward must not move with the embedding that is being trained.
         self.embedding = None if embedding is None else embedding.detach().to("cpu", copy=True)
         self.autoreset_mode = _autoreset_mode(autoreset)
@@ -364,7 +368,9 @@ class MemoryRetentionVectorEnv(VectorEnv):
             "reference": self._text(reference["ids"], reference["mask"]),
         }
         info: dict[str, Any] = {**texts, "terms": {}, "metrics": {}, "valid": np.ones(len(rows), dtype=bool)}
+        info["failed"] = np.zeros(len(rows), dtype=bool)
         rewards = np.zeros(len(rows), dtype=np.float32)
+        begun: list[tuple[Callable[[], RewardResult], np.ndarray]] = []
         if self.reward is None:
             return rewards, info
         turn = batch.step + 1
@@ -384,7 +390,18 @@ class MemoryRetentionVectorEnv(VectorEnv):
                 mode=self._modes[step - 1].item(),
                 embedding=self.embedding,
             )
-            _file(self.reward(self.context(context)), chosen, rewards, info)
+            seen = self.context(context)
+            if self.defer and isinstance(self.reward, WeightedReward) and self.reward.slow:
+                begun.append((self.reward.start(seen), chosen))
+            else:
+                _file(self.reward(seen), chosen, rewards, info)
+        if begun:
+
+            def finish() -> None:
+                for wait, chosen in begun:
+                    _file(wait(), chosen, rewards, info)
+
+            info["finish"] = finish
         return rewards, info
 
 
@@ -397,6 +414,7 @@ def _file(result: RewardResult, rows: np.ndarray, rewards: np.ndarray, info: dic
     valid = result.valid.numpy().astype(bool)
     rewards[rows] = np.where(valid, result.total.numpy(), 0.0)
     info["valid"][rows] = valid
+    info["failed"][rows] = result.failed.numpy()
     for kind, values in (("terms", result.terms), ("metrics", result.metrics)):
         for name, value in values.items():
             info[kind].setdefault(name, np.full(len(rewards), np.nan, dtype=np.float32))[rows] = value.numpy()

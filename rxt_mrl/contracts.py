@@ -13,36 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 import torch
 from gymnasium import Space
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from .errors import UserError
+from .errors import MissingColumnError, UserError  # noqa: F401 - offered here
 from .settings import Settings
-from .texts import TextCodec, TokenText, WordCodec, pad
-
-Strategy = Literal["multi_step", "long_range"]
-"""How a dialogue is built: one topic throughout, or other topics in between and a return at the end."""
-
-Mode = Literal["standard", "topic_switch", "return"]
-"""What a step asks for: go on with the topic, leave it (published: NEGATIVE), or return to the first one
-(published: LONG_RANGE)."""
-
-
-def mode_of(strategy: Strategy, step: int, steps: int) -> Mode:
-    """What step ``step`` of ``steps`` (1 for the first follow-up) asks for.
-
-    Published rule: multi-step is always ``standard``; long range leaves the first topic in step 1
-    (``topic_switch``) and returns to it in the last (``return``).
-    """
-    if strategy == "multi_step":
-        return "standard"
-    return "topic_switch" if step == 1 else "return" if step == steps else "standard"
-
+from .terms import Calls, Mode, RewardSpec, RewardTerm, Strategy, mode_of, reward  # noqa: F401 - offered here
+from .texts import Columns, TextCodec, TokenText, WordCodec, pad
 
 # --- dialogues -------------------------------------------------------------------------------------------------------
 
@@ -123,24 +104,6 @@ class Observation(TypedDict):
 
 
 # --- rewards ---------------------------------------------------------------------------------------------------------
-
-
-class Columns(dict[str, Sequence[Any]]):
-    """Columns of a batch by name, ``(episodes,)`` values each; a missing one is said in one line."""
-
-    @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Columns:
-        """The columns of some rows; None where a row has none."""
-        return cls({name: [row.get(name) for row in rows] for name in dict.fromkeys(chain.from_iterable(rows))})
-
-    def __missing__(self, name: str) -> Sequence[Any]:
-        raise MissingColumnError(
-            f"needs the column {name!r} of the data; it has {', '.join(self) or 'no other columns'}"
-        )
-
-
-class MissingColumnError(UserError):
-    """A reward asks for a column that the data has not."""
 
 
 @dataclass(frozen=True)
@@ -304,51 +267,6 @@ class Reward(Protocol):
     def __call__(self, context: RewardContext) -> Scores:
         """Score the answers of a batch."""
         ...
-
-
-_Declared = TypeVar("_Declared", bound=Callable[..., Any])
-
-
-def reward(*, weight: float = 1.0, name: str | None = None) -> Callable[[_Declared], _Declared]:
-    """Declare a function or class to be a reward, with the weight that it has when a recipe gives none.
-
-    Args:
-        weight: its weight in a sum, at least 0.
-        name: what logs and reports call it; by default the name of the function or class.
-
-    Raises:
-        UserError: when the weight is negative or not finite.
-    """
-    if not 0 <= weight < float("inf"):
-        raise UserError(f"@reward(weight={weight!r}): a weight must be a finite number of at least 0")
-
-    def declare(target: _Declared) -> _Declared:
-        target.reward_weight = weight  # type: ignore[attr-defined]
-        target.reward_name = name or target.__name__  # type: ignore[attr-defined]
-        return target
-
-    return declare
-
-
-class RewardTerm(Settings):
-    """One weighted term of a reward: a name, a dotted path or ``file.py:Name``, with constructor options."""
-
-    use: str
-    weight: float = Field(default=1.0, ge=0)
-    options: dict[str, Any] = Field(default_factory=dict)
-
-
-class RewardSpec(Settings):
-    """A weighted sum of terms; metrics are logged and not rewarded. A name or path is short for that term alone."""
-
-    terms: tuple[RewardTerm, ...] = Field(min_length=1)
-    metrics: tuple[RewardTerm, ...] = ()
-    on_error: Literal["raise", "skip"] = "raise"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_term(cls, value: Any) -> Any:
-        return {"terms": [{"use": value}]} if isinstance(value, str) else value
 
 
 # --- policies --------------------------------------------------------------------------------------------------------

@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class UserError(ValueError):
     """A wrong file, key, value or name. The message is one line: what, its value, what is allowed."""
+
+
+class MissingColumnError(UserError):
+    """A reward asks for a column that the data has not."""

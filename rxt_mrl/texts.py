@@ -7,13 +7,15 @@ that was encoded, whatever its spaces and punctuation.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
+from .errors import MissingColumnError
 from .seeding import numpy_generator
 
 BOS, EOS, QUERY, ANSWER = 2, 3, 5, 6
@@ -59,6 +61,20 @@ def trim(ids: torch.Tensor, mask: torch.Tensor) -> Tokens:
     """Drop the columns at the right that no row uses; at least one column stays."""
     width = longest(mask)
     return Tokens(ids[..., :width], mask[..., :width])
+
+
+class Columns(dict[str, Sequence[Any]]):
+    """Columns of a batch by name, ``(episodes,)`` values each; a missing one is said in one line."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Columns:
+        """The columns of some rows; None where a row has none."""
+        return cls({name: [row.get(name) for row in rows] for name in dict.fromkeys(chain.from_iterable(rows))})
+
+    def __missing__(self, name: str) -> Sequence[Any]:
+        raise MissingColumnError(
+            f"needs the column {name!r} of the data; it has {', '.join(self) or 'no other columns'}"
+        )
 
 
 class TokenText:

@@ -26,6 +26,8 @@ def rollout_metrics(batch: Trajectories, seconds: float) -> dict[str, float]:
         "rollout_seconds": seconds,
         "tokens_per_second": batch.tokens / max(seconds, 1e-9),
     }
+    if batch.failed is not None and batch.failed.any():
+        metrics["unknown"] = batch.failed.float().mean().item()
     for kind, scores in (("term", batch.terms), ("metric", batch.metrics)):
         metrics |= {f"{kind}/{name}": score.nanmean().item() for name, score in scores.items()}
     return metrics

@@ -16,7 +16,7 @@ from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT
 
 from .environment import StageSetup
-from .rollout import Shard, play_shard
+from .rollout import Shard, begin_shard
 from .trajectories import Trajectories, concatenate
 
 
@@ -42,7 +42,11 @@ class RolloutWorker:
         self.model.load_state_dict(weights)
 
     def play(self, shard: Shard) -> Trajectories:
-        """Play the episodes of a shard to their end.
+        """Play the episodes of a shard to their end, and wait for their scores (see :meth:`begin`)."""
+        return self.begin(shard)()
+
+    def begin(self, shard: Shard) -> Callable[[], Trajectories]:
+        """Play the episodes of a shard to their end; what comes back waits for the scores of slow rewards.
 
         Raises:
             UserError: before :meth:`configure`; or what environment and reward raise.
@@ -53,7 +57,7 @@ class RolloutWorker:
         if place not in self._environments:
             self._environments[place] = setup.make(place[1])
         with single_thread():
-            return play_shard(self._environments[place], self.model, setup, shard)
+            return begin_shard(self._environments[place], self.model, setup, shard)
 
 
 class Pool(Protocol):
@@ -94,8 +98,9 @@ class LocalPool:
         """Nothing to do: the model is the learner's."""
 
     def rollout(self, shards: Sequence[Shard]) -> Trajectories:
-        """Play all shards, one after the other."""
-        return concatenate([self._worker.play(shard) for shard in shards])
+        """Play all shards, one after the other; slow rewards go on meanwhile."""
+        begun = [self._worker.begin(shard) for shard in shards]
+        return concatenate([finish() for finish in begun])
 
     def start(self, shards: Sequence[Shard]) -> Callable[[], Played]:
         """Play them at once: the model would change while it plays."""

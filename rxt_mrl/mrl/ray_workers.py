@@ -18,6 +18,7 @@ from torch import Tensor
 
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT, products
+from rxt_mrl.scoring.slow import set_share
 
 from .config import RolloutSettings
 from .environment import StageSetup
@@ -35,9 +36,10 @@ def make_pool(model: RxT, settings: RolloutSettings) -> Pool:
 class _Actor(RolloutWorker):
     """A rollout worker in a process of its own: built from a configuration, never shares the learner's model."""
 
-    def __init__(self, config: Any, way: products.Products) -> None:
+    def __init__(self, config: Any, way: products.Products, workers: int) -> None:
         super().__init__(RxT(config).eval())
         self._way = way
+        set_share(workers)
 
     def play(self, shard: Shard) -> Trajectories:
         """As the learner's process would, to the last bit: its matrix products go the same way."""
@@ -167,7 +169,9 @@ class RayPool:
         # A node that just died is called alive for a while: a replacement goes to the next one.
         turn = place + self._replaced
         home = NodeAffinitySchedulingStrategy(nodes[turn % len(nodes)], soft=True) if nodes else "DEFAULT"
-        actor = self._class.options(scheduling_strategy=home).remote(self._model.config, products.current())
+        actor = self._class.options(scheduling_strategy=home).remote(
+            self._model.config, products.current(), self._settings.workers
+        )
         # Calls of one actor run in order, so nothing has to be waited for.
         if self._setups is not None:
             actor.configure.remote(self._setups)

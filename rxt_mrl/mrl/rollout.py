@@ -10,7 +10,7 @@ the weights, so the result is the same bit for bit with 0, 1 or 4 workers (a sha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,12 @@ class Step:
 
 
 def play_shard(env: Environment, model: RxT, setup: StageSetup, shard: Shard) -> Trajectories:
-    """Play one shard in an environment that has as many rows as it has episodes.
+    """Play one shard in an environment that has as many rows as it has episodes (see :func:`begin_shard`)."""
+    return begin_shard(env, model, setup, shard)()
+
+
+def begin_shard(env: Environment, model: RxT, setup: StageSetup, shard: Shard) -> Callable[[], Trajectories]:
+    """Play one shard; what comes back waits for the scores of slow rewards, where nothing in play depends on them.
 
     Raises:
         UserError: for an environment that cannot score candidates where that is needed, or whose rows end at
@@ -76,6 +81,8 @@ def play_shard(env: Environment, model: RxT, setup: StageSetup, shard: Shard) ->
     policy = RxTPolicy(model, setup.tokenizer, setup.sampling, warmup=setup.warmup)
     start = _start_memory(policy, env, shard) if setup.continues else None
     state = policy.reset(len(shard.dialogues), seeds=shard.seeds, start=start)
+    if hasattr(env, "defer"):
+        env.defer = "best" not in shard.carry
     options: dict[str, Any] = {"episodes": np.array(shard.dialogues, dtype=np.int64)}
     forced = np.array([kind == "reference" for kind in shard.carry], dtype=bool)
     if forced.any():
@@ -102,7 +109,7 @@ def play_shard(env: Environment, model: RxT, setup: StageSetup, shard: Shard) ->
                 f"environment {type(env).__name__}: {int(done.sum())} of {len(done)} episodes ended at step "
                 f"{len(record.steps)}; all rows of an environment must have the same number of steps"
             )
-    return record.trajectories(shard, None if start is None else start.cpu(), setup)
+    return lambda: record.trajectories(shard, None if start is None else start.cpu(), setup)
 
 
 def _choose(
@@ -174,6 +181,9 @@ class _Record:
         self.modes.append(str(np.asarray(info.get("mode", "standard")).ravel()[0]))
 
     def trajectories(self, shard: Shard, start: Tensor | None, setup: StageSetup) -> Trajectories:
+        for step in self.steps:
+            if "finish" in step.info:
+                step.info["finish"]()
         shape = (len(shard.dialogues), setup.answers)
         actions = [tuple(part.unflatten(0, shape) for part in _tokens(step.answers.actions)) for step in self.steps]
         tokens = {name: stack_steps(steps) for name, steps in self.tokens.items()}
@@ -199,6 +209,7 @@ class _Record:
             log_probs=pad_steps([values.unflatten(0, shape) for values in log_probs]),
             rewards=columns(rewards),
             valid=columns(known, bool),
+            failed=columns([step.info.get("failed", np.zeros(shape, bool)) for step in self.steps], bool),
             terms=scores("terms"),
             metrics=scores("metrics"),
             carried=torch.from_numpy(np.stack([step.carried for step in self.steps], axis=1).astype(np.int64)),

@@ -245,6 +245,7 @@ class Trainer:
             shards, behind = planned(counters.update), float(ready is not None or self.state.played_by is not None)
             played = rollouts.play(shards) if ready is None else ready
             batch, following = played.batch, None
+            _refuse_unknown(batch, stage.reward or self.training.reward, label)
             if counters.update + 1 < stage.updates:
                 following = rollouts.start(lambda: planned(counters.update + 1))
             with interrupts_wait():
@@ -397,3 +398,15 @@ def dialogues_of(data: Data, source: str | None, steps: int) -> DialogueTensors 
         where = "" if source is None else f" of {source}"
         raise UserError(f"stage.steps = {steps}: its dialogues{where} have {found.steps} follow-ups")
     return found
+
+
+def _refuse_unknown(batch: Trajectories, reward: RewardSpec | None, label: str) -> None:
+    """Stop where more answers than ``max_unknown`` allows have no score."""
+    if reward is None or reward.max_unknown is None or batch.failed is None:
+        return
+    unknown = int(batch.failed.sum())
+    if unknown > reward.max_unknown * batch.failed.numel():
+        raise UserError(
+            f"{label}: {unknown} of {batch.failed.numel()} answers have no score, more than reward.max_unknown = "
+            f"{reward.max_unknown:g} allows; what was learnt is saved, --resume goes on"
+        )

@@ -41,6 +41,7 @@ class Trajectories:
         warmup: whether the first interaction was written twice.
         reference_ids: long ``(E, N, T)``, what the dialogue answers.
         reference_mask: bool.
+        failed: bool ``(E, N, K)``, where a reward failed and was skipped; None: not known.
         asks: facts asked, ``asks[episode][step]``.
         columns: other columns of the data, ``columns[episode][step]``; empty where there are none.
         mode: what each step asked for, ``(N,)`` names.
@@ -64,6 +65,7 @@ class Trajectories:
     warmup: bool
     reference_ids: Tensor
     reference_mask: Tensor
+    failed: Tensor | None = None
     asks: tuple[tuple[tuple[Ask, ...], ...], ...] = ()
     columns: tuple[tuple[Mapping[str, Any], ...], ...] = ()
     mode: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .lookup import GROUPS, Kind, build, describe, find, location, names, recipe_file, source_file
+from .lookup import GROUPS, Kind, build, describe, find, location, names, recipe_file, source_digest, source_file
 
 __all__ = [
     "GROUPS",
@@ -13,5 +13,6 @@ __all__ = [
     "location",
     "names",
     "recipe_file",
+    "source_digest",
     "source_file",
 ]

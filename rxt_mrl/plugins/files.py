@@ -11,12 +11,16 @@ import re
 import sys
 import traceback
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 
 _DIGEST = "__plugin_digest__"
+_BESIDE = "__plugin_beside__"
+_PLUGGED_IN = "__plugged_in__"
 
 
 def split_file_spec(spec: str) -> tuple[Path, str | None] | None:
@@ -74,8 +78,12 @@ def load_module(path: Path) -> types.ModuleType:
     vars(module)[_DIGEST] = digest
     sys.modules[module_name] = module  # before running it: dataclasses and pickling look their module up
     try:
-        exec(compile(content, str(resolved), "exec"), vars(module))
-        _pickle_by_value(module)
+        with _importing_beside(resolved.parent) as beside:
+            # Not with the __future__ of this file: annotations of theirs are what they wrote.
+            exec(compile(content, str(resolved), "exec", dont_inherit=True), vars(module))
+        for loaded in (module, *beside):
+            _pickle_by_value(loaded)
+        vars(module)[_BESIDE] = [str(other.__file__) for other in beside]
     except BaseException as error:
         if known is None:
             del sys.modules[module_name]
@@ -87,6 +95,47 @@ def load_module(path: Path) -> types.ModuleType:
         message = f"{type(error).__name__}: {error}".replace("\n", " ")
         raise UserError(f"{path}{where} cannot be loaded: {message}") from error
     return module
+
+
+@contextmanager
+def _importing_beside(folder: Path) -> Iterator[list[types.ModuleType]]:
+    """Let a file import those beside it; gives the modules that came from there.
+
+    The folder stays on the path, behind everything else, for imports at a later call. A module of the same name that
+    another plug-in imported from its own folder makes room.
+    """
+    beside: list[types.ModuleType] = []
+    names = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    for name in names:
+        known = sys.modules.get(name)
+        if known is not None and _of_a_plugin(known) and Path(str(known.__file__)).parent != folder:
+            del sys.modules[name]
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield beside
+    finally:
+        sys.path.remove(str(folder))
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    for name in names:
+        found = sys.modules.get(name)
+        if found is None or folder not in Path(str(getattr(found, "__file__", None) or "/")).parents:
+            continue
+        if name not in before or _of_a_plugin(found):
+            vars(found)[_PLUGGED_IN] = True
+            beside.append(found)
+
+
+def _of_a_plugin(module: types.ModuleType) -> bool:
+    return bool(vars(module).get(_PLUGGED_IN))
+
+
+def digest_of(file: Path) -> str:
+    """A hash of a plug-in's file and, where it was loaded as one, of the files beside it that it imports."""
+    module = sys.modules.get(module_name_of(file.resolve()))
+    beside = [Path(name) for name in vars(module).get(_BESIDE, ())] if module is not None else []
+    return hashlib.blake2b(b"".join(path.read_bytes() for path in (file, *beside) if path.is_file())).hexdigest()[:32]
 
 
 def module_name_of(resolved: Path) -> str:

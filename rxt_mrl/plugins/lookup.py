@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import UserError
-from .files import load_file, split_file_spec
+from .files import digest_of, load_file, split_file_spec
 
 Kind = Literal["reward", "env", "curriculum", "source"]
 
@@ -121,6 +121,12 @@ def source_file(target: Any) -> str:
     """The file that a plug-in is written in; empty when Python does not know."""
     code = _code(target)
     return code.co_filename if code else ""
+
+
+def source_digest(target: Any) -> str:
+    """A hash of the file that a plug-in is written in; for a user's file, with those beside it that it imports."""
+    file = source_file(target)
+    return digest_of(Path(file)) if file else ""
 
 
 def _code(target: Any) -> types.CodeType | None:

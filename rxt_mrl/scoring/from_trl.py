@@ -8,7 +8,7 @@ list; ``None`` means that the reward does not apply. Texts may be plain or conve
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..contracts import Columns, MissingColumnError, RewardContext
@@ -40,7 +40,7 @@ class FromTrl:
         self.low, self.high = low, high
         self.columns = dict(columns)
         self.conversational = conversational
-        for attribute in ("reward_name", "reward_weight"):
+        for attribute in ("reward_name", "reward_weight", "reward_concurrent", "reward_episode"):
             if hasattr(function, attribute):
                 setattr(self, attribute, getattr(function, attribute))
         if not hasattr(self, "reward_name"):
@@ -83,6 +83,12 @@ class FromTrl:
             prompts = [[{"role": "user", "content": text}] for text in prompts]  # type: ignore[misc]
             completions = [[{"role": "assistant", "content": text}] for text in completions]  # type: ignore[misc]
         values = self.plugin_target(prompts=prompts, completions=completions, **offered)
+        return self._later(values) if inspect.isawaitable(values) else self._rescaled(values)  # type: ignore[return-value]
+
+    async def _later(self, values: Awaitable[Any]) -> list[float | None]:
+        return self._rescaled(await values)
+
+    def _rescaled(self, values: Any) -> list[float | None]:
         span = self.high - self.low
         return [None if value is None else (float(value) - self.low) / span for value in values]
 
@@ -91,8 +97,6 @@ class FromTrl:
 
         Which of them there are, the data says; those that it must have are noted in ``needed``.
         """
-        if inspect.iscoroutinefunction(self.plugin_target):
-            raise UserError(f"{self.reward_name}: asynchronous reward functions are not supported; make it a plain def")
         parameters = inspect.signature(self.plugin_target).parameters.values()
         known = {*COLUMNS, *self.columns, *_TRAINER_HOOKS, "prompts", "completions", "completion_ids"}
         for parameter in parameters:

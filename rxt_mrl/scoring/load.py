@@ -10,6 +10,7 @@ from .. import plugins
 from ..contracts import Reward
 from ..errors import UserError
 from .from_trl import from_trl, is_trl, trl_options
+from .slow import SlowReward, is_slow
 from .values import name_of
 
 
@@ -35,13 +36,16 @@ def as_reward(target: Any, label: str, options: Mapping[str, Any]) -> Reward:
     Raises:
         UserError: when options or signature do not fit.
     """
+    made: Reward
     if is_trl(target):
-        return from_trl(target, **trl_options(label, options))
-    made = plugins.build(target, label, dict(options))
-    if is_trl(made):  # an instance of a class that is called as TRL calls
-        return from_trl(made)
-    check_signature(made, label)
-    return made
+        made = from_trl(target, **trl_options(label, options))
+    else:
+        made = plugins.build(target, label, dict(options))
+        if is_trl(made):  # an instance of a class that is called as TRL calls
+            made = from_trl(made)
+        else:
+            check_signature(made, label)
+    return SlowReward(made, label, dict(options)) if is_slow(made) else made
 
 
 def check_signature(reward: Any, label: str) -> None:

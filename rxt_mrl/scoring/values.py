@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from .. import plugins
 from ..contracts import MissingColumnError, Reward, RewardContext
 from ..errors import UserError
+from .slow import SlowReward
 
 _SLACK = 1e-4
 """How far outside [0, 1] a value may be by rounding; it is clamped."""
@@ -36,6 +37,36 @@ def evaluate_reward(
     Raises:
         MissingColumnError: when the data has not the columns that the reward needs: no row of it can be scored.
     """
+    return begin_reward(reward, context, name, bounded=bounded)()
+
+
+def begin_reward(
+    reward: Reward, context: RewardContext, name: str, *, bounded: bool = True
+) -> Callable[[], tuple[torch.Tensor, list[RewardError]]]:
+    """:func:`evaluate_reward` in two parts: what comes back waits for a slow reward; any other has been called then."""
+    if not isinstance(reward, SlowReward):
+        result = _evaluated(reward, context, name, bounded)
+        return lambda: result
+    wait = reward.start(context)
+    return lambda: _answered(wait(), reward, context, name, bounded)
+
+
+def _answered(
+    outcomes: list[Any], reward: SlowReward, context: RewardContext, name: str, bounded: bool
+) -> tuple[torch.Tensor, list[RewardError]]:
+    """What a slow reward said of each answer, checked."""
+    failed = {row: outcome for row, outcome in enumerate(outcomes) if isinstance(outcome, Exception)}
+    for error in failed.values():
+        if isinstance(error, MissingColumnError):
+            raise MissingColumnError(f"reward {name!r} {error}")
+    said = [None if row in failed else value for row, value in enumerate(outcomes)]
+    values, problems = _checked(said, reward, context, name, bounded)
+    return values, [*problems, *(_report(reward, name, context, row, error) for row, error in failed.items())]
+
+
+def _evaluated(
+    reward: Reward, context: RewardContext, name: str, bounded: bool
+) -> tuple[torch.Tensor, list[RewardError]]:
     try:
         return _checked(reward(context), reward, context, name, bounded)
     except MissingColumnError as error:

@@ -6,6 +6,9 @@
   from the ``@reward(weight=...)`` declaration, else it is 1.
 - **Where a term does not apply** (`contracts.Scores`: ``None`` or ``applies=False``, e.g. fact recall where nothing
   is annotated) the other terms of that episode share its weight. An episode to which no term applies is not valid.
+- **Where a term counts**: at the steps, in the modes and for the strategy that the recipe names (``steps: last``); a
+  reward declared with ``@reward(episode=True)`` at the last step. Elsewhere it does not apply.
+- **A slow term** (:mod:`.slow`) is asked for all answers at once, while the others are computed.
 - **A term that fails** - an exception, NaN, a wrong number of values, a value outside [0, 1] - is reported with the
   term's name, the file and line, and the example. ``on_error="raise"`` stops there; ``"skip"`` logs it and makes that
   one episode invalid: masked, never counted as 0. To find the example, the term is called again row by row.
@@ -14,14 +17,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 
-from ..contracts import Reward, RewardContext, RewardSpec, RewardTerm
+from ..contracts import Mode, Reward, RewardContext, RewardSpec, RewardTerm, Strategy
 from ..errors import UserError
 from .load import load_reward
-from .values import RewardError, declaration, evaluate_reward
+from .slow import SlowReward
+from .values import RewardError, begin_reward, declaration
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +51,14 @@ class RewardResult:
     metrics: dict[str, torch.Tensor] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     errors: tuple[RewardError, ...] = ()
+
+    @property
+    def failed(self) -> torch.Tensor:
+        """bool ``(episodes,)``: where a term failed, so that the reward is unknown."""
+        failed = torch.zeros(len(self.valid), dtype=torch.bool)
+        for error in self.errors:
+            failed[slice(None) if error.row is None else error.row] = True
+        return failed
 
     def summary(self) -> dict[str, float]:
         """Numbers for a log: mean and std of the total and of each term, weighted means, share of valid episodes.
@@ -70,6 +84,17 @@ class _Term:
     weight: float
     bounded: bool = True
     """False for a metric: any finite value will do."""
+    steps: Literal["all", "first", "last"] | tuple[int, ...] = "all"
+    mode: tuple[Mode, ...] = ()
+    strategy: Strategy | None = None
+
+    def counts(self, context: RewardContext) -> bool:
+        """Whether the term is for this step."""
+        if self.steps == "first" or self.steps == "last":
+            step = context.step == (1 if self.steps == "first" else context.steps)
+        else:
+            step = self.steps == "all" or context.step in self.steps
+        return step and context.mode in (self.mode or (context.mode,)) and self.strategy in (None, context.strategy)
 
 
 class WeightedReward:
@@ -85,14 +110,15 @@ class WeightedReward:
     def __init__(self, spec: RewardSpec) -> None:
         self.spec = spec
         self.on_error = spec.on_error
-        loaded = [_load(term) for term in spec.terms]
-        total = sum(weight for _, _, weight in loaded)
+        loaded = [_load(term, bounded=True) for term in spec.terms]
+        total = sum(term.weight for term in loaded)
         if not total > 0:
             uses = ", ".join(term.use for term in spec.terms)
             raise UserError(f"reward terms {uses}: the weights sum to {total:g}, at least one must be above 0")
         taken: dict[str, int] = {}
-        self._terms = [_Term(_unique(name, taken), fn, weight / total) for name, fn, weight in loaded]
-        self._metrics = [_Term(_unique(n, taken), fn, 0.0, bounded=False) for n, fn, _ in map(_load, spec.metrics)]
+        self._terms = [replace(term, name=_unique(term.name, taken), weight=term.weight / total) for term in loaded]
+        metrics = [_load(term, bounded=False) for term in spec.metrics]
+        self._metrics = [replace(term, name=_unique(term.name, taken), weight=0.0) for term in metrics]
 
     @property
     def weights(self) -> dict[str, float]:
@@ -110,6 +136,24 @@ class WeightedReward:
         Raises:
             RewardError: when a term fails and ``on_error`` is ``raise``.
         """
+        return self.start(context)()
+
+    def start(self, context: RewardContext) -> Callable[[], RewardResult]:
+        """Begin to score a batch; what comes back waits for slow terms, and is the call's result."""
+        terms = (*self._terms, *self._metrics)
+        begun = {
+            term.name: begin_reward(term.reward, context, term.name, bounded=term.bounded)
+            for term in sorted(terms, key=lambda term: not isinstance(term.reward, SlowReward))  # these go on meanwhile
+            if term.counts(context)
+        }
+        return lambda: self._added_up(context, begun)
+
+    @property
+    def slow(self) -> bool:
+        """Whether a term is a slow reward."""
+        return any(isinstance(term.reward, SlowReward) for term in (*self._terms, *self._metrics))
+
+    def _added_up(self, context: RewardContext, begun: Mapping[str, Callable[[], Any]]) -> RewardResult:
         count = len(context)
         total = torch.zeros(count)
         shares = torch.zeros(count)
@@ -117,7 +161,7 @@ class WeightedReward:
         values: dict[str, torch.Tensor] = {}
         errors: list[RewardError] = []
         for term in (*self._terms, *self._metrics):
-            scores, problems = evaluate_reward(term.reward, context, term.name, bounded=term.bounded)
+            scores, problems = begun[term.name]() if term.name in begun else (torch.full((count,), torch.nan), [])
             if problems and self.on_error == "raise":
                 raise problems[0]
             if problems:
@@ -143,12 +187,17 @@ class WeightedReward:
         )
 
 
-def _load(term: RewardTerm) -> tuple[str, Reward, float]:
+def _load(term: RewardTerm, *, bounded: bool) -> _Term:
     fn = load_reward(term.use, **term.options)
+    if term.calls is not None:
+        if not isinstance(fn, SlowReward):
+            raise UserError(f"{term.use}: calls are of rewards that are async or declared @reward(concurrent=True)")
+        fn = fn.with_calls(term.calls)
     declared = declaration(fn)
     name = getattr(declared, "reward_name", None) or term.use.rpartition(":")[2].replace("-", "_")
     weight = term.weight if "weight" in term.model_fields_set else getattr(declared, "reward_weight", term.weight)
-    return name, fn, float(weight)
+    steps = term.steps or ("last" if getattr(declared, "reward_episode", False) else "all")
+    return _Term(name, fn, float(weight), bounded, steps, term.mode, term.strategy)
 
 
 def _unique(name: str, taken: dict[str, int]) -> str:

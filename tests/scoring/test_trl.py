@@ -90,9 +90,9 @@ def test_conversational_functions() -> None:
     assert from_trl(chat, conversational=True)(CONTEXT) == [1.0, 0.0]
 
 
-def test_asynchronous_functions_are_refused() -> None:
-    with pytest.raises(UserError, match="asynchronous"):
-        load_reward(later)
+def test_asynchronous_functions_are_awaited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RXT_MRL_CACHE", str(tmp_path))
+    assert load_reward(later, low=-1)(CONTEXT) == [0.5, 0.5]
 
 
 def test_errors_point_into_the_function(tmp_path: Path) -> None:

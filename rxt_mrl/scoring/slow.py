@@ -1,0 +1,288 @@
+"""Rewards that take their time, a judge over the network for example: many answers at once, again after a failure.
+
+``async def`` rewards, and functions and classes declared with ``@reward(concurrent=True)``, are called for one answer
+at a time: a context of one episode in, its score out. Calls run beside each other, at most ``limit`` of them, on an
+event loop of the process (``async``) or on threads. A call that fails or takes longer than ``timeout`` is made again,
+``retries`` times, after a pause that doubles. What a judge has said is kept on disk, so that neither a resumed run nor
+an answer that comes again asks it a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import inspect
+import json
+import os
+import random
+import sqlite3
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from .. import plugins
+from ..contracts import Calls, MissingColumnError, Reward, RewardContext
+
+LONGEST_PAUSE = 60.0
+"""Seconds between two tries, at most."""
+
+
+class SlowReward:
+    """A reward that is asked for one answer at a time, many at once.
+
+    Args:
+        reward: called with a context of one episode; its result may have to be awaited.
+        name: in the cache's key.
+        options: of the reward, in the cache's key.
+        calls: how it is called.
+    """
+
+    def __init__(self, reward: Reward, name: str, options: Any = None, calls: Calls | None = None) -> None:
+        self.plugin_target = reward  # where error messages look for the user's lines
+        self.calls = calls or Calls()
+        self.name, self.options = name, options
+        declared = reward
+        while isinstance(declared, functools.partial):
+            declared = declared.func
+        for attribute in (
+            "reward_name",
+            "reward_weight",
+            "reward_episode",
+            "needs_reference",
+            "blind_to",
+            "state_dict",
+            "load_state_dict",
+        ):
+            if hasattr(declared, attribute):
+                setattr(self, attribute, getattr(declared, attribute))
+
+    def with_calls(self, calls: Calls) -> SlowReward:
+        """The same reward, called otherwise."""
+        return SlowReward(self.plugin_target, self.name, self.options, calls)
+
+    def __call__(self, context: RewardContext) -> list[Any]:
+        """Score a batch.
+
+        Raises:
+            Exception: of the first answer that failed in the end.
+        """
+        outcomes = self.start(context)()
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return outcomes
+
+    def start(self, context: RewardContext) -> Callable[[], list[Any]]:
+        """Begin to score a batch; what comes back waits for the scores.
+
+        The function that is returned gives for each episode what the reward returned for it, or the exception with
+        which it failed in the end.
+        """
+        running: dict[str, Future[Any]] = {}  # answers that are alike are asked for once
+        order: list[str] = []
+        for row in range(len(context)):
+            alone = context.select([row])
+            place = self._key(alone)
+            order.append(place)
+            if place not in running:
+                running[place] = _submit(self._score(alone, place))
+
+        def finish() -> list[Any]:
+            outcomes = {place: _outcome(future) for place, future in running.items()}
+            return [outcomes[place] for place in order]
+
+        return finish
+
+    async def _score(self, context: RewardContext, place: str) -> Any:
+        cache = _cache(self.calls)
+        known = cache.get(place) if cache else None
+        if known is not None:
+            return known[0]
+        async with _runtime().gate(self.calls.limit, self._identity):
+            value = await self._try(context)
+        if cache and (value is None or isinstance(value, float)):
+            cache.put(place, value)
+        return value
+
+    async def _try(self, context: RewardContext) -> Any:
+        for attempt in range(self.calls.retries + 1):
+            try:
+                return _one(await asyncio.wait_for(self._call(context), self.calls.timeout))
+            except MissingColumnError:
+                raise
+            except TimeoutError:
+                failure: Exception = TimeoutError(f"no score within {self.calls.timeout:g} s")
+            except Exception as error:  # whatever a judge's client raises
+                failure = error
+            if attempt < self.calls.retries:
+                pause = self.calls.backoff * 2**attempt * random.uniform(0.5, 1.0)
+                await asyncio.sleep(min(max(pause, float(getattr(failure, "retry_after", 0) or 0)), LONGEST_PAUSE))
+        raise failure
+
+    async def _call(self, context: RewardContext) -> Any:
+        if _is_async(self.plugin_target):
+            return await self.plugin_target(context)  # type: ignore[misc]
+        return await asyncio.get_running_loop().run_in_executor(
+            _runtime().threads(self.calls.limit), self.plugin_target, context
+        )
+
+    @functools.cached_property
+    def _identity(self) -> str:
+        """The reward, its source and its options."""
+        return _digest([self.name, plugins.source_digest(self.plugin_target), repr(self.options)])
+
+    def _key(self, context: RewardContext) -> str:
+        """What a score depends on: the reward and everything that one answer's context tells."""
+        texts = [context.query, context.generated, context.reference, *context.history]
+        columns = {name: values[0] for name, values in sorted(context.columns.items())}
+        place = [context.step, context.steps, context.strategy, context.mode]
+        return _digest([self._identity, [text.text[0] for text in texts], repr(context.asks), place, repr(columns)])
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        for bound in ("state_dict", "load_state_dict", "_identity"):
+            state.pop(bound, None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["plugin_target"], state["name"], state["options"], state["calls"])  # type: ignore[misc]
+
+
+def is_slow(reward: Any) -> bool:
+    """Whether a reward is to be called for one answer at a time: ``async def``, or declared ``concurrent``."""
+    if isinstance(reward, SlowReward):
+        return False
+    target = reward
+    while isinstance(target, functools.partial):
+        target = target.func
+    return _is_async(reward) or bool(getattr(target, "reward_concurrent", False))
+
+
+def _is_async(reward: Any) -> bool:
+    while isinstance(reward, functools.partial) or hasattr(reward, "plugin_target"):
+        reward = reward.func if isinstance(reward, functools.partial) else reward.plugin_target
+    return inspect.iscoroutinefunction(reward) or (
+        not inspect.isroutine(reward) and inspect.iscoroutinefunction(type(reward).__call__)
+    )
+
+
+def _one(value: Any) -> float | None:
+    """The score of a single answer, from a number, or a list, array or tensor of one."""
+    if isinstance(value, tuple) and len(value) == 2:
+        value = value[0] if bool(_one(value[1])) else None
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if value is None or isinstance(value, bool | int | float):
+        return None if value is None else float(value)
+    raise ValueError(f"returned {value!r} for one answer, expected a float or None")
+
+
+def _outcome(future: Future[Any]) -> Any:
+    try:
+        return future.result()
+    except Exception as error:
+        return error
+
+
+def _digest(content: Any) -> str:
+    return hashlib.blake2b(
+        json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass"), digest_size=16
+    ).hexdigest()
+
+
+# --- where calls run -------------------------------------------------------------------------------------------------
+
+
+class _Runtime:
+    """An event loop on a thread of its own, and threads for rewards that block; one of each process."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self._gates: dict[str, asyncio.Semaphore] = {}
+        self._threads: dict[int, ThreadPoolExecutor] = {}
+        threading.Thread(target=self.loop.run_forever, name="slow-rewards", daemon=True).start()
+
+    def gate(self, limit: int, name: str) -> asyncio.Semaphore:
+        """Lets ``limit`` calls of a reward through at a time."""
+        if name not in self._gates:
+            self._gates[name] = asyncio.Semaphore(max(1, limit // share()))
+        return self._gates[name]
+
+    def threads(self, limit: int) -> ThreadPoolExecutor:
+        """Threads for as many blocking calls."""
+        if limit not in self._threads:
+            self._threads[limit] = ThreadPoolExecutor(limit, thread_name_prefix="slow-rewards")
+        return self._threads[limit]
+
+
+_running: list[_Runtime] = []
+_shares: list[int] = []
+
+
+def share() -> int:
+    """Among how many processes the limits are shared out."""
+    return _shares[-1] if _shares else 1
+
+
+def set_share(processes: int) -> None:
+    """Share the limits out among the workers of a run."""
+    _shares[:] = [max(1, processes)]
+
+
+def _runtime() -> _Runtime:
+    if not _running or _running[0].process != os.getpid():  # a fork has the object and not its thread
+        _running[:] = [_Runtime()]
+    return _running[0]
+
+
+def _submit(call: Coroutine[Any, Any, Any]) -> Future[Any]:
+    return asyncio.run_coroutine_threadsafe(call, _runtime().loop)
+
+
+# --- what was said already -------------------------------------------------------------------------------------------
+
+
+def cache_folder() -> Path:
+    """Where scores are kept: ``RXT_MRL_CACHE``, or ``rxt-mrl`` in the user's folder for caches."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("RXT_MRL_CACHE") or Path(base) / "rxt-mrl")
+
+
+class _Cache:
+    """Scores by key in a SQLite file, which several processes may use at once."""
+
+    def __init__(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._file = file
+        with closing(self._open()) as base, base:
+            base.execute("CREATE TABLE IF NOT EXISTS scores (place TEXT PRIMARY KEY, score REAL)")
+
+    def get(self, place: str) -> tuple[float | None] | None:
+        """The score in a tuple, or None where there is none."""
+        with closing(self._open()) as base:
+            row = base.execute("SELECT score FROM scores WHERE place = ?", (place,)).fetchone()
+        return None if row is None else (row[0],)
+
+    def put(self, place: str, score: float | None) -> None:
+        """Keep a score."""
+        with closing(self._open()) as base, base:
+            base.execute("INSERT OR REPLACE INTO scores VALUES (?, ?)", (place, score))
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._file, timeout=30)
+
+
+@functools.cache
+def _cache_of(file: Path) -> _Cache:
+    return _Cache(file)
+
+
+def _cache(calls: Calls) -> _Cache | None:
+    return _cache_of(cache_folder() / "scores.sqlite") if calls.cache else None
