@@ -6,6 +6,7 @@ Departure from the published libraries: the memory is an argument and a result, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -97,27 +98,31 @@ class MemoryAttention(nn.Module, HubModel):
         width = longest(mask)
         return self.write(memory, self.project(encoded[:, :, :width], full_or_none(mask[:, :width])))
 
-    def scan(self, memory: Tensor, encoded: Tensor, mask: Tensor, flow: Flow | None = None) -> list[Tensor]:
+    def scan(
+        self, memory: Tensor, stretches: Iterable[tuple[Tensor, Tensor]], flow: Flow | None = None
+    ) -> list[Tensor]:
         """Memories after 0, 1, ..., N interactions; the graph of gradients runs through all of them.
 
         Args:
             memory: ``(L, B, S, D)``.
-            encoded: ``(L, N * B, T, D)``, interaction by interaction.
-            mask: bool ``(N * B, T)``.
+            stretches: interactions in their order, those of a stretch padded alike: encoded data ``(L, N * B, T, D)``,
+                interaction by interaction, and their token mask, bool ``(N * B, T)``.
             flow: bounds the gradient through the writes; None: it is whole.
         """
-        batch = memory.shape[1]
-        steps = mask.shape[0] // batch
-        every = self.project(encoded, full_or_none(mask))
-        layers = memory.shape[0]
-
-        def by_step(x: Tensor) -> tuple[Tensor, ...]:
-            split = x.unflatten(0, (layers, steps, batch)).transpose(0, 1)
-            return split.reshape(steps, layers * batch, *x.shape[1:]).unbind(0)
-
-        masks = (None,) * steps if every.mask is None else by_step(every.mask)
-        pieces = (Encoded(k, v, keys) for k, v, keys in zip(by_step(every.k), by_step(every.v), masks, strict=True))
+        pieces = [piece for encoded, mask in stretches for piece in self._by_step(encoded, mask, memory.shape[1])]
         return scanned(memory, (partial(self._write, piece) for piece in pieces), flow)
+
+    def _by_step(self, encoded: Tensor, mask: Tensor, batch: int) -> Iterator[Encoded]:
+        """What each write of a stretch needs."""
+        layers, steps = len(encoded), len(mask) // batch
+        every = self.project(encoded, full_or_none(mask))
+
+        def split(x: Tensor) -> tuple[Tensor, ...]:
+            steps_first = x.unflatten(0, (layers, steps, batch)).transpose(0, 1)
+            return steps_first.reshape(steps, layers * batch, *x.shape[1:]).unbind(0)
+
+        masks = (None,) * steps if every.mask is None else split(every.mask)
+        return (Encoded(k, v, keys) for k, v, keys in zip(split(every.k), split(every.v), masks, strict=True))
 
     def _write(self, encoded: Encoded, memory: Tensor) -> Tensor:
         return self.write(memory, encoded)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..texts import trim
+from ..texts import Tokens, trim
 from .checks import check_memory, check_tokens
 from .components import COMPONENTS, by_component
 from .config import RxTConfig
@@ -26,6 +26,8 @@ from .scan import Flow, scanned
 
 _PIECE = 1024
 """Slots or tokens of so many rows are written at once on a CPU: then what a layer makes stays in the cache."""
+_PADDING = 4096
+"""Tokens of padding behind the follow-ups of a longer first interaction that are worth an encoder call of its own."""
 
 
 class RxT(nn.Module, HubModel):
@@ -117,9 +119,11 @@ class RxT(nn.Module, HubModel):
         if self.encoder.reads_memory:
             turns = (trim(turn, valid) for turn, valid in zip(ids, mask, strict=True))
             return torch.stack(scanned(memory, (partial(self._write, *turn) for turn in turns), flow))
-        flat_ids, flat_mask = ids.flatten(0, 1), mask.flatten(0, 1)
-        encoded = self._encode(flat_ids, flat_mask, memory)
-        return torch.stack(self.memory_attention.scan(memory, encoded, flat_mask, flow))
+        stretches = []
+        for words, valid in _stretches(ids, mask):
+            flat_ids, flat_mask = words.flatten(0, 1), valid.flatten(0, 1)
+            stretches.append((self._encode(flat_ids, flat_mask, memory), flat_mask))
+        return torch.stack(self.memory_attention.scan(memory, stretches, flow))
 
     def decode(self, ids: Tensor, memory: Tensor, mask: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
         """Logits ``(B, T, V)``, causal; see :meth:`Decoder.forward`."""
@@ -146,3 +150,12 @@ class RxT(nn.Module, HubModel):
 
     def _encode(self, ids: Tensor, mask: Tensor, memory: Tensor) -> Tensor:
         return self.encoder.encode(ids, mask, memory if self.encoder.reads_memory else None)
+
+
+def _stretches(ids: Tensor, mask: Tensor) -> list[Tokens]:
+    """Interactions ``(N, B, T)`` as they are encoded: all at once, or the first one, which tells most, by itself."""
+    if len(ids) > 1:
+        follow_ups = trim(ids[1:], mask[1:])
+        if mask[1:].numel() - follow_ups.mask.numel() >= _PADDING:
+            return [trim(ids[:1], mask[:1]), follow_ups]
+    return [Tokens(ids, mask)]

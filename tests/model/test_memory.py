@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rxt_mrl.errors import UserError
-from rxt_mrl.model import RxT, preset
+from rxt_mrl.model import RxT, preset, rxt
 from rxt_mrl.model.config import GateConfig, MemoryAttentionConfig
 from rxt_mrl.model.gates import ResidualGate
 from rxt_mrl.model.stacked import make_memory_norm
@@ -97,6 +97,24 @@ def test_scan_credits_a_write_for_every_later_memory():
     memories[-1].square().sum().backward()
     assert model.embedding.weight.grad[30].abs().sum() > 0
     assert model.embedding.weight.grad[29].abs().sum() == 0
+
+
+def test_a_long_first_interaction_is_encoded_by_itself(monkeypatch):
+    model = make()
+    ids, mask = interactions(3, 4, width=12)
+    mask[:, 1:, 5:] = False
+    ids = torch.where(mask, ids, 0)
+    memory = model.initial_memory(3)
+    together = model.scan(memory, ids, mask)
+    encoded = []
+    real = model.encoder.encode
+    monkeypatch.setattr(rxt, "_PADDING", 3 * 3 * 7)
+    monkeypatch.setattr(
+        model.encoder, "encode", lambda ids, *rest: encoded.append(tuple(ids.shape)) or real(ids, *rest)
+    )
+    apart = model.scan(memory, ids, mask)
+    assert encoded == [(3, 12), (9, 5)]
+    torch.testing.assert_close(apart, together)
 
 
 def test_padding_columns_are_trimmed_without_changing_results():
