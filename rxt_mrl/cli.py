@@ -66,8 +66,10 @@ def train(
     ]
     loaded = load_recipe(recipe, assignments)
     from .pipeline import train as pipeline  # takes seconds to import: a mistake in the recipe is told before
+    from .runs import ranks
 
-    pipeline.train(loaded, out=out, resume=resume, overwrite=overwrite, console=console)
+    with ranks.joined(loaded.device):
+        pipeline.train(loaded, out=out, resume=resume, overwrite=overwrite, console=console)
 
 
 @app.command()

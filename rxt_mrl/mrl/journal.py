@@ -17,6 +17,7 @@ from rxt_mrl.contracts import Ask, Columns, RewardContext, RewardSpec, TokenText
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.dialogues.template import pad_rows
 from rxt_mrl.errors import UserError
+from rxt_mrl.runs import ranks
 from rxt_mrl.scoring import WeightedReward
 
 from .answers import first_of_alike
@@ -52,7 +53,7 @@ class Journal:
     def write(self, batch: Trajectories, *, stage: str, update: int, strategy: str = "multi_step") -> None:
         """Append the episodes of an update."""
         count = len(batch) if self._log == "all" else min(len(batch), self._log)
-        if not count:
+        if not count or not ranks.is_main():
             return
         lines = _lines(batch.select(range(count)), self._tokenizer)
         with self.path.open("a", encoding="utf-8") as file:

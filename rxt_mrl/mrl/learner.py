@@ -21,6 +21,7 @@ from rxt_mrl.model import RxT, eval_mode
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.model.scan import flow
 from rxt_mrl.runs.guards import check_finite, check_gradients
+from rxt_mrl.runs.ranks import add_gradients
 
 from . import objectives
 from .advantages import (
@@ -36,6 +37,7 @@ from .config import AlgorithmSettings
 from .critic import CriticTrainer, Features, explained_variance, featurise
 from .metrics import gradient_norms
 from .replay import Replay, replay, spread, supervised_loss, write_all
+from .sharing import over_all, share_of
 from .trajectories import Trajectories
 
 _PASS = 512
@@ -158,16 +160,22 @@ class Learner:
                 part, answers = _to_learn_from(batch, advantages, rows, drop)
                 if not len(answers):
                     continue
+                share = share_of(part, answers)
+                part, answers, tokens = share.part, share.answers, float(share.answers.mask.sum())
                 seen = replay(self.model, part, answers, self.sampling, through, whole)
+                gap = {"moved": objectives.k3(answers.log_probs, seen.log_probs.detach(), answers.mask).item()}
+                gap["log_ratio_before"] = (seen.log_probs - answers.log_probs).abs().max().item()
+                gap = over_all(gap, tokens)
+                moved = gap["moved"]
                 if not collected:
-                    first_ratio = (seen.log_probs - answers.log_probs).abs().max().item()
-                moved = objectives.k3(answers.log_probs, seen.log_probs.detach(), answers.mask).item()
+                    first_ratio = gap["log_ratio_before"]
                 if collected and how.target_kl is not None and moved > how.target_kl:
                     stopped = True
                     break
                 anchor = None if reference is None else _anchor(reference, part, answers, self.sampling)
-                loss, metrics = self._loss(part, answers, seen, anchor, settings)
-                norms = self._step(loss, seen, trained, settings)
+                loss, metrics = self._loss(part, answers, seen, anchor, settings, share.fraction)
+                norms = self._step(loss * share.scale, seen, trained, settings)
+                metrics = over_all(metrics, tokens, share.scale)
                 collected.append({**metrics, **norms, "approx_kl": moved, "answers_learnt": float(len(answers))})
             if stopped:
                 break
@@ -182,12 +190,19 @@ class Learner:
         }
 
     def _loss(
-        self, part: Trajectories, answers: Answers, seen: Replay, anchor: Tensor | None, settings: AlgorithmSettings
+        self,
+        part: Trajectories,
+        answers: Answers,
+        seen: Replay,
+        anchor: Tensor | None,
+        settings: AlgorithmSettings,
+        fraction: float,
     ) -> tuple[Tensor, dict[str, float]]:
         how, mask = settings.objective, answers.learnt
         weights = objectives.Weights(answers.counts, answers.total_tokens, answers.total_answers)
         if how.kind == "impo":
             loss, parts = _impo(part, answers, seen, settings)
+            loss = loss * fraction
         else:
             loss = objectives.clipped_surrogate(
                 seen.log_probs, answers.log_probs, answers.advantages, mask, how.clip, how.mean, weights
@@ -203,10 +218,10 @@ class Learner:
             parts["memory_change"] = (seen.memories[1:] - seen.memories[:-1]).square().mean()
             loss = loss + how.memory_change * parts["memory_change"]
         if seen.router_loss is not None:
-            parts["router_loss"] = seen.router_loss
-            loss = loss + how.router * seen.router_loss
+            parts["router_loss"] = seen.router_loss * fraction
+            loss = loss + how.router * parts["router_loss"]
         if how.supervised:
-            parts["supervised_loss"] = supervised_loss(self.model, part, seen.memories)
+            parts["supervised_loss"] = supervised_loss(self.model, part, seen.memories) * fraction
             loss = loss + how.supervised * parts["supervised_loss"]
         parts["loss"] = loss
         with torch.no_grad():
@@ -226,6 +241,7 @@ class Learner:
             check_finite({"memory": seen.memories, "log_probs": seen.log_probs, "loss": loss})
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        add_gradients([p for _, p in trained])
         norms = gradient_norms(self.optimizer)
         norm = nn.utils.clip_grad_norm_([p for _, p in trained], settings.optimizer.max_grad_norm)
         try:

@@ -19,7 +19,7 @@ from torch import Tensor
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT
-from rxt_mrl.runs import checkpoints
+from rxt_mrl.runs import checkpoints, ranks
 
 from .critic import CriticTrainer
 from .curriculum import Counters
@@ -60,6 +60,8 @@ class TrainerState:
 
         A killed process leaves the old state or the new one, never half of one.
         """
+        if not ranks.is_main():
+            return
         folder.mkdir(parents=True, exist_ok=True)
         content = {
             "version": _VERSION,

@@ -23,7 +23,7 @@ from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT
 from rxt_mrl.model.sampling import SamplingConfig
-from rxt_mrl.runs import RunDir, checkpoints
+from rxt_mrl.runs import RunDir, checkpoints, ranks
 from rxt_mrl.runs.guards import NotFiniteError, interrupts_wait
 
 from .ahead import Rollouts
@@ -37,6 +37,7 @@ from .metrics import note, rollout_metrics
 from .pool import Pool
 from .ray_workers import make_pool
 from .rollout import Shard
+from .sharing import check_shards, shared
 from .stages import Stage
 from .state import FILE, TrainerState
 from .trajectories import Trajectories
@@ -139,6 +140,9 @@ class Trainer:
         self.algorithms = [for_stage(training.algorithm, stage) for stage in self.stages]
         for settings in self.algorithms:
             check(settings, self.rollout)
+            if settings.max_seconds is not None:
+                ranks.alone(f"algorithm.max_seconds = {settings.max_seconds:g}")
+        check_shards(self.rollout.episodes, self.rollout.shard)
         critic = None
         if any(settings.advantage.uses_critic for settings in self.algorithms):
             critic = CriticTrainer(model.config.embed_dim, training.algorithm.critic, self.seed, model.device)
@@ -187,9 +191,9 @@ class Trainer:
         columns = (TextColumn("{task.description}"), BarColumn(), said, TimeElapsedColumn())
         pool: Pool | None = None
         try:
-            with Progress(*columns, disable=not progress) as bars:
+            with Progress(*columns, disable=not (progress and ranks.is_main())) as bars:
                 if counters.stage < len(self.stages):
-                    pool = make_pool(self.model, self.rollout)
+                    pool = shared(make_pool(self.model, self.rollout))
                 while counters.stage < len(self.stages):
                     index = counters.stage
                     assert pool is not None

@@ -26,7 +26,7 @@ from ..mrl.config import for_stage
 from ..mrl.stages import Stage
 from ..mrl.trainer import Training, train_mrl
 from ..reports.write import write_report
-from ..runs import RunDir, checkpoints, write_json
+from ..runs import RunDir, checkpoints, ranks, write_json
 from ..seeding import key
 from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageName
 from ..supervised.curves import held_out_line, plot_learning
@@ -66,13 +66,14 @@ def train(
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other")
     if out is None:
-        out = Path("runs") / f"{recipe.name}-seed{recipe.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+        now = ranks.of_main(lambda: f"{datetime.now():%Y%m%d-%H%M%S}")
+        out = Path("runs") / f"{recipe.name}-seed{recipe.seed}-{now}"
     if resume:
         run = RunDir.resume(out)
         recipe = provenance.with_choices(recipe, run.recipe_path)
         provenance.check_same_recipe(recipe, run.recipe_path)
     else:
-        RunDir.check_free(out, overwrite=overwrite)
+        ranks.of_main(lambda: RunDir.check_free(out, overwrite=overwrite))
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     folder = out / "checkpoints" / "tokenizer"
@@ -81,10 +82,14 @@ def train(
     model = initial_model(recipe, data.tokenizer)  # before anything is written: it may not fit
     if not resume:
         if recipe.products == "auto":
-            recipe = recipe.model_copy(update={"products": products.choose(model.config)})
-        run = RunDir.create(out, overwrite=overwrite)
-        provenance.write_recipe(recipe, run.recipe_path)
-    data.tokenizer.save(folder)
+            chosen = ranks.of_main(lambda: products.choose(model.config))
+            recipe = recipe.model_copy(update={"products": chosen})
+        ranks.of_main(lambda: provenance.write_recipe(recipe, RunDir.create(out, overwrite=overwrite).recipe_path))
+        run = RunDir(out)
+    if ranks.is_main():
+        data.tokenizer.save(folder)
+    else:
+        console = Console(quiet=True)
     try:
         assert recipe.products != "auto"
         with products.using(recipe.products):
@@ -118,7 +123,8 @@ class _Pipeline:
             self._stage(name, lambda name=name: self._supervised(name))
         if self.recipe.curriculum:
             self._stage("mrl", self._mrl)
-        self._report()
+        if ranks.is_main():
+            self._report()
 
     # --- stages ---
 
@@ -139,12 +145,14 @@ class _Pipeline:
                 return
             checkpoints.save(self.run_dir.checkpoint_dir(name), self.model, self.tokenizer)
             note["components"] = sorted({*self.components, *note.get("components", ())})
-            if self.head is not None and not (folder / HEAD_FILE).is_file():
-                shutil.copyfile(self.head, folder / HEAD_FILE)
-            write_json(trained, note)
+            if ranks.is_main():
+                if self.head is not None and not (folder / HEAD_FILE).is_file():
+                    shutil.copyfile(self.head, folder / HEAD_FILE)
+                write_json(trained, note)
+            ranks.wait()
         self._carry_on(folder, note)
         answers, whole = self.run_dir.evaluation_dir / "answers.parquet", name in ("start", "memory_aware", "mrl")
-        note["retention"] = self.measuring.retention(self.model, name, answers, whole=whole)
+        note["retention"] = ranks.of_main(lambda: self.measuring.retention(self.model, name, answers, whole=whole))
         for source, gain in note.get("sampled_reward", {}).items():  # beside recall and score in retention.json
             note["retention"][source]["sampled_reward"] = gain
         self.results[name] = note
@@ -190,7 +198,7 @@ class _Pipeline:
     def _mrl(self) -> dict[str, Any]:
         recipe, stages = self.recipe, self.recipe.curriculum
         embedding = self._reward_embedding()
-        before = self.measuring.before(self.run_dir, self.model, embedding)
+        before = ranks.of_main(lambda: self.measuring.before(self.run_dir, self.model, embedding))
         started = time.monotonic()
         if recipe.control == "supervised":
             updates = self._supervised_control(stages[-1])
@@ -212,7 +220,7 @@ class _Pipeline:
             trained = train_mrl(self.model, self.tokenizer, training, self.run_dir, resume=True)
             updates = sum(trained.updates)
         seconds = time.monotonic() - started
-        gain = self.measuring.gain(self.run_dir, self.model, embedding, before)
+        gain = ranks.of_main(lambda: self.measuring.gain(self.run_dir, self.model, embedding, before))
         note = {"seconds": seconds, "updates": updates, "control": recipe.control, "sampled_reward": gain}
         return note | {"components": COMPONENTS}
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
 from ..model import RxT
+from . import ranks
 from .directory import RunDir
 
 
 def save(folder: Path, model: RxT, tokenizer: DialogueTokenizer) -> None:
-    """Write model and tokenizer."""
+    """Write model and tokenizer; of several processes the first one does it."""
+    if not ranks.is_main():
+        return
     tokenizer.save(folder)
     model.save_pretrained(folder)
 

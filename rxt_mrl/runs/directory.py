@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from . import ranks
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -133,12 +134,15 @@ class RunDir:
 
     def complete(self, stage: str, note: Mapping[str, Any]) -> None:
         """Mark a stage as complete, with a JSON-able note for later stages and the report."""
-        write_json(self.path / "progress.json", {**self.progress, stage: dict(note)})
+        if ranks.is_main():
+            write_json(self.path / "progress.json", {**self.progress, stage: dict(note)})
 
     # --- metrics ---
 
     def metrics(self, values: Mapping[str, float], step: int, section: str) -> None:
         """Log scalars of one step to ``metrics.jsonl`` and TensorBoard (as ``section/name``)."""
+        if not ranks.is_main():
+            return
         numbers = {name: float(value) for name, value in values.items()}
         finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         line = {"section": section, "step": step, "time": round(time.time(), 3), **finite}
@@ -159,7 +163,7 @@ class RunDir:
     def rewind(self, section: str, step: int) -> None:
         """Forget the logged lines of ``section`` after ``step``: a resumed stage writes them again."""
         path = self.path / "metrics.jsonl"
-        if not path.is_file():
+        if not path.is_file() or not ranks.is_main():
             return
         kept = [line for line in _whole_lines(path) if line["section"] != section or line["step"] <= step]
         temporary = path.with_name("metrics.jsonl.part")

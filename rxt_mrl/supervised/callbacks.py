@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from ..runs import RunDir
+from ..runs import RunDir, ranks
 from ..runs.guards import Interruption
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class StageControl(TrainerCallback, ExportableState):
         if self.trainer.budget.out_of_time:
             control.should_training_stop = True
             control.should_log = True
-        if self.interruption.requested:
+        if ranks.any_of(self.interruption.requested):
+            self.interruption.requested = True
             control.should_training_stop = True
             control.should_save = True
 
@@ -92,7 +93,7 @@ class MetricsLog(TrainerCallback):
             return
         now = (time.monotonic(), state.global_step)
         values = self.trainer.pop_means()
-        values["tokens"] = self.trainer.tokens
+        values["tokens"] = ranks.total(self.trainer.tokens)
         values["learning_rate"] = logs["learning_rate"]
         values["grad_norm"] = logs.get("grad_norm", 0.0)
         values["updates_per_second"] = (now[1] - self._mark[1]) / max(now[0] - self._mark[0], 1e-9)

@@ -17,7 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 
 from ..model import inference
-from ..runs import RunDir
+from ..runs import RunDir, ranks
 from ..seeding import key
 from .batches import BatchData, BatchPlan, EndlessDialogues, StageData
 from .config import HeldOutSettings
@@ -124,6 +124,7 @@ class HeldOutControl(TrainerCallback, ExportableState):
         assert self.trainer is not None
         if self.place["looked"] != state.global_step or not self.latest:
             self._look(state, TrainerControl())
+        ranks.wait()
         if self._settings.keep == "best" and self.place["best_update"] != state.global_step:
             load_model(self.trainer.stage_model, str(self._file(self.place["best_update"])))
             self.latest = self._measured()
@@ -149,7 +150,7 @@ class HeldOutControl(TrainerCallback, ExportableState):
                 control.should_log = True
         if self._run is not None:
             values = {PREFIX + name: value for name, value in self.latest.items()}
-            self._run.metrics({**values, "tokens": self.trainer.tokens}, state.global_step, self._section)
+            self._run.metrics({**values, "tokens": ranks.total(self.trainer.tokens)}, state.global_step, self._section)
 
     def _measured(self) -> dict[str, float]:
         assert self.trainer is not None

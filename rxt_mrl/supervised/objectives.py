@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..model import RxT
+from ..runs import ranks
 
 Ratio = tuple[Tensor, Tensor]
 """A sum and what to divide it by, so that means over several batches weigh every token the same."""
@@ -70,8 +71,15 @@ class Sums:
             self._kept[name] = [total, count] if kept is None else [kept[0] + total, kept[1] + count]
 
     def means(self) -> dict[str, float]:
-        """The means; ``ppl`` and ``mlm_ppl`` beside the losses that are of tokens."""
-        means = {name: (total / count.clamp(min=1e-9)).item() for name, (total, count) in self._kept.items()}
+        """The means over all processes; ``ppl`` and ``mlm_ppl`` beside the losses that are of tokens."""
+        if ranks.size() == 1:
+            means = {name: (total / count.clamp(min=1e-9)).item() for name, (total, count) in self._kept.items()}
+        else:
+            parts = ranks.gather({name: (float(total), float(count)) for name, (total, count) in self._kept.items()})
+            means = {
+                name: sum(part[name][0] for part in parts) / max(sum(part[name][1] for part in parts), 1e-9)
+                for name in self._kept
+            }
         for prefix in ("", "mlm_"):
             if f"{prefix}loss" in means and f"{prefix}accuracy" in means:
                 means[f"{prefix}ppl"] = math.exp(min(means[f"{prefix}loss"], 20.0))

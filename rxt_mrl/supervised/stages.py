@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import get_args
 
-import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 from transformers import TrainingArguments
@@ -21,7 +20,7 @@ from ..dialogues.template import TokenRows
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
 from ..model import MLMHead, RxT
-from ..runs import RunDir
+from ..runs import RunDir, ranks
 from ..runs.guards import Interruption, interrupts_wait
 from ..seeding import key
 from .batches import (
@@ -119,7 +118,8 @@ def run_stage(
             for parameter, wanted in asked.items():
                 parameter.requires_grad_(wanted)
                 parameter.grad = None
-    if run is not None:
+    ranks.wait()
+    if run is not None and ranks.is_main():
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(stage_model, JointModel) and (stage_model.settings.objective != "ar" or mlm_head is not None):
             save_model(stage_model.mlm_head, str(run.checkpoint_dir(name) / _HEAD_FILE))
@@ -224,7 +224,9 @@ def _train(
     progress: bool,
 ) -> dict[str, float]:
     size = None if isinstance(rows, EndlessDialogues) else len(rows)
-    updates = settings.updates_on(size or 0)
+    updates = settings.updates_on(size or 0, ranks.size())
+    if settings.max_seconds is not None:
+        ranks.alone(f"supervised.{name}.max_seconds = {settings.max_seconds:g}")
     on_cpu = stage_model.rxt.device.type == "cpu"
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     args = TrainingArguments(
@@ -245,7 +247,8 @@ def _train(
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=not on_cpu,
-        ddp_find_unused_parameters=True if int(torch.distributed.is_initialized()) else None,
+        ddp_find_unused_parameters=True if ranks.size() > 1 else None,
+        ddp_backend="gloo" if on_cpu and ranks.size() > 1 else None,
         log_level="error",
     )
     batches = updates * settings.accumulate * args.world_size
@@ -274,7 +277,7 @@ def _train(
                 section=name,
             )
         )
-    bar = ProgressBar(name.replace("_", "-"), log, updates) if progress else None
+    bar = ProgressBar(name.replace("_", "-"), log, updates) if progress and ranks.is_main() else None
     trainer = StageTrainer(
         stage_model,
         args,
@@ -301,5 +304,6 @@ def _train(
     finally:
         if bar:
             bar.close()
-    done = {"updates": float(trainer.state.global_step), "tokens": trainer.tokens, "seconds": trainer.budget.seconds}
+    done = {"updates": float(trainer.state.global_step), "tokens": ranks.total(trainer.tokens)}
+    done["seconds"] = trainer.budget.seconds
     return {**log.latest, **kept, **done}

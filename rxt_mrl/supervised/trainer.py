@@ -19,6 +19,7 @@ from transformers import Trainer, TrainingArguments
 
 from ..contracts import Unfreeze
 from ..model.components import by_component, freeze_to, parameter_groups, trained_components
+from ..runs import ranks
 from ..runs.guards import NotFiniteError, check_finite, check_gradients
 from .batches import BatchData, BatchSampler, whole
 from .config import OptimizerSettings
@@ -89,7 +90,8 @@ class StageTrainer(Trainer):
                 parameters, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
             )
             self.optimizer = torch.optim.AdamW(groups, betas=settings.betas, eps=settings.epsilon, fused=True)
-        self.apply_freezing(0)
+        if ranks.size() == 1:  # with several, every parameter has to be known to the averaging of gradients first
+            self.apply_freezing(0)
         return self.optimizer
 
     def create_scheduler(

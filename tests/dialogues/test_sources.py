@@ -16,6 +16,7 @@ from rxt_mrl.contracts import Ask, Dialogue, Interaction
 from rxt_mrl.dialogues import DialogueTokenizer, encode_dialogues
 from rxt_mrl.dialogues.schema import to_dataset
 from rxt_mrl.dialogues.sources import DataSettings, load_dialogues, load_pairs, load_texts
+from rxt_mrl.dialogues.sources.rows import Columns, RowError, dialogue_from_row
 from rxt_mrl.errors import UserError
 
 
@@ -247,3 +248,22 @@ def test_text_column_of_a_data_set_serves_stories(tmp_path: Path) -> None:
     Dataset.from_dict({"text": ["Tom sat. He ate.", ""]}).to_parquet(str(tmp_path / "train.parquet"))
     settings = DataSettings(source="tinystories", name=str(tmp_path), streaming=True, on_bad_row="skip")
     assert load_texts(settings) == ["Tom sat. He ate."]
+
+
+def test_rows_of_interactions_alone_begin_with_the_first():
+    turns = [{"query": f"q{n}", "answer": f"a{n}"} for n in range(3)]
+    expected = [("q0", "a0"), ("q1", "a1"), ("q2", "a2")]
+    columns = {"query": [turn["query"] for turn in turns], "answer": [turn["answer"] for turn in turns]}
+    for items in (turns, columns):
+        dialogue = dialogue_from_row({"interactions": items})
+        assert [(turn.query, turn.answer) for turn in dialogue.turns] == expected
+    named = Columns(follow_up_query="prompt", follow_up_answer="reply")
+    renamed = [{"prompt": turn["query"], "reply": turn["answer"]} for turn in turns]
+    assert [turn.query for turn in dialogue_from_row({"interactions": renamed}, named).turns] == ["q0", "q1", "q2"]
+    for items, problem in (
+        ([], "no first interaction"),
+        (turns[:1], "no follow-ups"),
+        ([{"query": "q"}], "answer is missing"),
+    ):
+        with pytest.raises(RowError, match=problem):
+            dialogue_from_row({"interactions": items})

@@ -260,3 +260,19 @@ def test_ours_is_not_converted_again(tmp_path):
     ours().save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"already a checkpoint of this library; use RxT\.from_pretrained"):
         convert_published(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("decoder.model.layers.0.attention.gate_proj.weight", "gated attention"),
+        ("decoder.model.layers.0.ff.shared_experts.1.fc1.linear.weight", "several shared experts"),
+        ("decoder.model.stateless_layers.0.norm1.weight", "layers that read no memory"),
+    ],
+)
+def test_parts_of_the_newer_library_that_are_not_built_are_named(tmp_path, key, reason):
+    model = ours()
+    folder = publish(tmp_path, settings(model), {**weights(model), key: torch.ones(2, 2)})
+    with pytest.raises(UserError, match=reason) as caught:
+        convert_published(folder)
+    assert key in str(caught.value)

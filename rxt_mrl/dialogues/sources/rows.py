@@ -289,6 +289,8 @@ def _mapping(row: Any) -> Mapping[str, Any]:
 
 def _renamed(row: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
     """The row with the schema's names; other columns keep theirs."""
+    if columns.interactions in row and columns.query not in row and columns.answer not in row:
+        row = _first_taken_out(row, columns)
     theirs_all = {columns.query, columns.answer, columns.interactions}
     renamed = {name: value for name, value in row.items() if name not in theirs_all}
     for ours, theirs in (
@@ -305,6 +307,20 @@ def _renamed(row: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
     if any(ours != theirs for theirs, ours in inner.items()):
         renamed["interactions"] = _rename_inside(renamed["interactions"], inner)
     return renamed
+
+
+def _first_taken_out(row: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
+    """A row of the newer published sets, which have ``interactions`` alone: the first one is there to be remembered."""
+    items = row[columns.interactions]
+    if isinstance(items, Mapping) and all(isinstance(values, Sequence) for values in items.values()):
+        items = [dict(zip(items, values, strict=False)) for values in zip(*items.values(), strict=False)]
+    if not isinstance(items, list | tuple) or not items or not isinstance(items[0], Mapping):
+        raise RowError(f"no column '{columns.query}', and '{columns.interactions}' has no first interaction")
+    first = {
+        columns.query: items[0].get(columns.follow_up_query or columns.query),
+        columns.answer: items[0].get(columns.follow_up_answer or columns.answer),
+    }
+    return {**row, **first, columns.interactions: list(items[1:])}
 
 
 def _rename_inside(items: Any, names: Mapping[str, str]) -> Any:

@@ -30,6 +30,12 @@ from .weights import PIECES, Piece, assemble, unused_reason
 PARTS = ("encoder", "decoder", "memory_attention")
 PUBLISHED_COMPONENTS = (*PARTS, "mlm_head", "critic")
 NOT_UNDERSTOOD = "not understood"
+NOT_BUILT = {
+    ".gate_proj.": "gated attention",
+    "stateless_layers.": "layers that read no memory beside those that do",
+    ".shared_experts.1.": "several shared experts mixed by a gate (num_shared_experts; allowed: 0 or 1)",
+}
+"""Parts of RxLM 0.3 that are refused, by what the keys of their weights contain."""
 
 
 @dataclass
@@ -84,6 +90,10 @@ def convert_published(
     config, weights, card = _read(source, hub)
     if config.get("format") == "rxt-mrl":
         raise UserError(f"{source}: already a checkpoint of this library; use {config['class']}.from_pretrained")
+    for key in weights:
+        for part, what in NOT_BUILT.items():
+            if part in key:
+                raise UserError(f"{source}: {key} is not understood: {what}, which models of this library lack")
     found, why = recognise(config, weights, layout, card)
     parts, own, names = _split(config, weights)
     if component is None:
