@@ -110,6 +110,11 @@ def test_what_does_not_fit_is_one_line(refused: Callable[..., str], finished: Pa
     )
 
 
+def test_half_precision_needs_a_gpu(refused: Callable[..., str]) -> None:
+    line = refused("device=cpu", "supervised.joint.precision=float16")
+    assert "supervised.joint.precision = 'float16': the device is the CPU; allowed there: float32, bfloat16" in line
+
+
 def test_a_part_that_was_never_trained(refused: Callable[..., str], finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "encoder"
     shutil.copytree(finished / "checkpoints" / "joint", folder)

@@ -19,6 +19,7 @@ from ..model import COMPONENTS, Decoder, Encoder, MemoryAttention, MLMHead, RxT,
 from ..model.hub import HubModel, unique_tensors
 from ..runs import RunDir, checkpoints
 from ..seeding import key
+from ..supervised.config import STAGE_SETTINGS
 from .recipe import Recipe
 
 HEAD_FILE = "mlm_head.safetensors"
@@ -45,6 +46,7 @@ def initial_model(recipe: Recipe, tokenizer: DialogueTokenizer) -> RxT:
             options that the checkpoint contradicts.
     """
     device = _device(recipe.device)
+    _check_precision(recipe, device)
     start = recipe.model.init_from
     if start is not None and start.model is not None:
         return _of_checkpoint(recipe, start.model).to(device)
@@ -269,6 +271,20 @@ def _class(folder: Path, where: str) -> str:
     if not path.is_file():
         raise UserError(f"{where}: not a checkpoint of ours (no config.json); `rxt-mrl convert` reads published ones")
     return str(json.loads(path.read_text(encoding="utf-8")).get("class"))
+
+
+def _check_precision(recipe: Recipe, device: torch.device) -> None:
+    """Whether the device computes in the precision of each stage.
+
+    Raises:
+        UserError: float16 on a CPU.
+    """
+    for name in STAGE_SETTINGS:
+        settings = getattr(recipe.supervised, name)
+        if settings is not None and settings.precision == "float16" and device.type == "cpu":
+            raise UserError(
+                f"supervised.{name}.precision = 'float16': the device is the CPU; allowed there: float32, bfloat16"
+            )
 
 
 def _device(name: str) -> torch.device:
