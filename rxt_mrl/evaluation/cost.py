@@ -53,6 +53,8 @@ def turn_costs(
     stateless = subject.about()["kind"] == "causal_lm"
     state = subject.start(1, [0])
     lengths = [int(batch.query.mask[0, n].sum() + batch.answer.mask[0, n].sum()) for n in range(max(turns) + 1)]
+    turn = Turn.of(batch, (0,), 0)
+    subject.answer(subject.write(state, turn), turn, SamplingConfig(temperature=0, max_new_tokens=2), [0])  # compiles
     _reset_peak()
     before = _resident_mb()
     found: dict[str, dict[str, float]] = {}
