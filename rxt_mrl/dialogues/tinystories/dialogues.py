@@ -1,9 +1,9 @@
 """TinyStories (Eldan & Li 2023): stories as plain texts, and dialogues about them made by rules.
 
 The text files separate stories by a line ``<|endoftext|>``. In a dialogue the story is told first and acknowledged;
-each follow-up asks one fact of it (:mod:`.story_facts`), annotated with the value, ``told_at`` and wrong values.
-A value that an earlier follow-up has already named is not asked for: the answer must come from the story, so the
-retention distance is the follow-up's number.
+each follow-up asks one fact of it (:mod:`.facts`), annotated with the value, ``told_at`` and wrong values. A value that
+an earlier follow-up has already named is not asked for: the answer must come from the story, so the retention distance
+is the follow-up's number. With ``parts`` the story goes on between the questions, and facts are told later too.
 
 ``long_range``: story A, then story B in the first follow-up, questions about B, and at the end one about A. The two
 stories share no name, and the last question has a word that only A has.
@@ -45,6 +45,9 @@ class TinyStoriesOptions(Settings):
     """Follow-ups of a dialogue where ``steps`` is not given; a story with fewer facts is passed over."""
     sentences: int | None = Field(default=None, ge=1)
     """Tell only the first sentences of a story (for small models); None: all of it."""
+    parts: int = Field(default=1, ge=1)
+    """Tell the story in so many parts: the first interaction tells one, each of the next follow-ups asks, and then goes
+    on with the story. What is asked was told in any part before."""
     max_words: int | None = Field(default=None, ge=10)
     """Pass over stories with more words; None: any length."""
 
@@ -123,6 +126,12 @@ def dialogue_records(
         UserError: long range with a single step.
     """
     steps = steps or options.follow_ups
+    if options.parts > steps:
+        raise UserError(
+            f"data: parts: {options.parts} need as many steps (the last part is asked for too), not {steps}"
+        )
+    if options.parts > 1 and options.strategy == "long_range":
+        raise UserError("data: parts are for multi_step; long_range tells two whole stories")
     if options.strategy == "long_range" and steps < 2:
         raise UserError(f"data: long_range needs at least 2 steps (another story, and the return), got {steps}")
     waiting: list[tuple[Record, _Told]] = []  # long range: stories that have found no partner
@@ -138,6 +147,9 @@ def dialogue_records(
         rng = numpy_generator(seed, "tinystories", record.value)
         if options.strategy == "long_range":
             yield from _paired(record, told, waiting, steps, rng)
+        elif options.parts > 1:
+            made = _in_parts(told, options.parts, steps, rng)
+            yield replace(record, value=made if made is not None else Passed("too few facts"))
         else:
             chosen = choose(told.facts, steps, rng)
             enough = len(chosen) == steps
@@ -220,6 +232,65 @@ def _ask(fact: StoryFact, told_at: int, rng: np.random.Generator, others: Iterab
 def _multi_step(told: _Told, chosen: Sequence[StoryFact], rng: np.random.Generator) -> Dialogue:
     turns = tuple(_ask(fact, 0, rng) for fact in chosen)
     return Dialogue(f"{_pick(OPENINGS, rng)} {told.text}", _pick(ACKNOWLEDGE, rng), turns)
+
+
+GO_ON = ("And then:", "The story goes on:")
+
+
+def _in_parts(told: _Told, count: int, steps: int, rng: np.random.Generator) -> Dialogue | None:
+    """The story told in ``count`` parts, with questions in between; None where it has too few sentences or facts.
+
+    Follow-up k asks for what the parts before told, and the first ``count - 1`` go on with the next part. A value that
+    stands in a later part too, told before the question, is not asked for: ``told_at`` would not say how old it is.
+    """
+    ends = _part_ends(told.text, count)
+    if ends is None:
+        return None
+    starts = [0, *ends[:-1]]
+    parts = [told.text[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+    facts = [(fact, next(part for part, end in enumerate(ends) if fact.at < end)) for fact in told.facts]
+    facts = [facts[index] for index in rng.permutation(len(facts))]
+    turns: list[Interaction] = []
+    said: set[str] = set()
+    for step in range(1, steps + 1):
+        known = min(step, count)  # parts told so far
+        latest = {word: part for part in range(known) for word in words_of(parts[part])}
+        fitting = [
+            (fact, part) for fact, part in facts
+            if part < known and not said & set(words_of(fact.value))
+            and all(latest.get(word, part) <= part for word in words_of(fact.value))
+        ]  # fmt: skip
+        if not fitting:
+            return None
+        # the newest part first, so that what was told later is asked for as well; then kinds that were not asked
+        asked = {ask.slot for turn in turns for ask in turn.asks}
+        fact, part = max(fitting, key=lambda found: (found[1] == known - 1, found[0].slot not in asked))
+        turn = _ask(fact, part, rng)
+        tail = f" {_pick(GO_ON, rng)} {parts[step]}" if step < count else ""
+        turns.append(replace(turn, query=turn.query + tail))
+        said.update(word for text in (*fact.questions, fact.answer) for word in words_of(text))
+    return Dialogue(f"{_pick(OPENINGS, rng)} {parts[0]}", _pick(ACKNOWLEDGE, rng), tuple(turns))
+
+
+def _part_ends(text: str, count: int) -> list[int] | None:
+    """Where each of ``count`` parts of about the same length ends: after a sentence, outside of quotations."""
+    plain = Story(text).plain
+    ends = [
+        match.end() + (plain[match.end() : match.end() + 1] == '"')
+        for match in SENTENCE_END.finditer(plain)
+        if plain[: match.end() + (plain[match.end() : match.end() + 1] == '"')].count('"') % 2 == 0
+    ]
+    ends = sorted({*ends, len(text)})
+    if len(ends) < count:
+        return None
+    chosen: list[int] = []
+    for part in range(1, count):
+        left = [end for end in ends if not chosen or end > chosen[-1]]
+        left = left[: len(left) - (count - part)]
+        if not left:
+            return None
+        chosen.append(min(left, key=lambda end: abs(end - len(text) * part / count)))
+    return [*chosen, len(text)]
 
 
 def _paired(

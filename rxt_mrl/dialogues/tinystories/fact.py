@@ -27,6 +27,7 @@ class StoryFact:
         answer: a sentence with the value in it.
         value: a word of the story.
         wrong: other candidates of the same kind.
+        at: where in the story it is told, in characters.
     """
 
     slot: str
@@ -34,6 +35,7 @@ class StoryFact:
     answer: str
     value: str
     wrong: tuple[str, ...]
+    at: int = 0
 
 
 def is_sound(fact: StoryFact) -> bool:
@@ -52,12 +54,12 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
 
 
-def make_fact(slot: str, questions: Iterable[str], answer: str, value: str, wrong: Iterable[str]) -> StoryFact:
+def make_fact(slot: str, at: int, questions: Iterable[str], answer: str, value: str, wrong: Iterable[str]) -> StoryFact:
     """A fact whose wrong answers are none of the words that a right answer may use."""
     questions = tuple(questions)
     used = {singular(word) for text in (*questions, answer, value) for word in words_of(text)}
     others = [other for other in dict.fromkeys(wrong) if singular(other.lower()) not in used]
-    return StoryFact(slot, questions, answer, value, tuple(others[:MOST_WRONG]))
+    return StoryFact(slot, questions, answer, value, tuple(others[:MOST_WRONG]), at)
 
 
 def others_than(story: Story, entity: str) -> list[str]:

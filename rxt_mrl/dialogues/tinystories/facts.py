@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 
 from .events import being_rule, company_rule, doing_rule, event_rule, gift_rule, going_rule, liking_rule, putting_rule
 from .fact import StoryFact, is_sound
-from .people import age_rule, color_rule, friend_rule, hero_rule, naming_rule, number_rule, saying_rule, trait_rule
+from .people import age_rule, color_rule, friend_rule, hero_rule, naming_rule, number_rule, saying_rule
 from .story import Story
 
 RULES: tuple[Callable[[Story], Iterable[StoryFact]], ...] = (
     naming_rule, friend_rule, age_rule, color_rule, event_rule, gift_rule, going_rule, being_rule, putting_rule,
-    saying_rule, liking_rule, doing_rule, hero_rule, trait_rule, number_rule, company_rule,
+    saying_rule, liking_rule, doing_rule, hero_rule, number_rule, company_rule,
 )  # fmt: skip
 """The rules, in the order in which their facts are kept where two ask the same."""
 

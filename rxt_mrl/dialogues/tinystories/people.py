@@ -15,68 +15,77 @@ from .story import ANIMATE, Story, kind_of, phrase_at, singular
 _NO_KIND = words.ADJECTIVES | words.AFTER_NOUN | words.VAGUE | {"twin"}
 
 
+_RELATIVES = frozenset(("brother", "sister", "son", "daughter", "friend", *map(str.lower, words.KIN)))
+
+
 def naming_rule(story: Story) -> Iterator[StoryFact]:
     """``a little girl named Lily`` / ``her cat, Luna``: what was its name; and for animals: what kind was it."""
-    found: dict[str, set[str]] = {}
-    for noun, name in re.findall(r"\b([a-z]+) (?:named|called|whose name was) ([A-Z][a-z]+)\b", story.narration):
-        found.setdefault(noun, set()).add(name)
-    pets = r"(?:cat|dog|bunny|rabbit|hamster|fish|bird|puppy|kitten|horse|pony|turtle|bear|doll|sister|brother|friend)"
-    owned = rf"\b(?:[Hh]is|[Hh]er|[Tt]heir) (?:[a-z]+ )?({pets}),? ([A-Z][a-z]+)\b"
-    for noun, name in re.findall(owned, story.narration):
-        found.setdefault(noun, set()).add(name)
+    found: dict[str, dict[str, int]] = {}
+    pets = r"(?:cat|dog|bunny|rabbit|hamster|fish|bird|puppy|kitten|horse|pony|turtle|bear|doll)"
+    patterns = (
+        r"\b([a-z]+) (?:named|called|whose name was) ([A-Z][a-z]+)\b",
+        rf"\b(?:[Hh]is|[Hh]er|[Tt]heir) (?:[a-z]+ )?({pets}),? ([A-Z][a-z]+)\b",
+    )
+    for pattern in patterns:
+        for match in re.finditer(pattern, story.narration):
+            found.setdefault(match[1], {}).setdefault(match[2], match.start())
     for noun, names in found.items():
-        name = min(names)
-        if len(names) > 1 or name not in story.names or singular(noun) != noun or noun in _NO_KIND:
+        name, at = min(names.items())
+        if len(names) > 1 or name not in story.names or singular(noun) != noun or noun in _NO_KIND | _RELATIVES:
+            continue
+        if story.has_several(noun):
             continue
         if not re.search(rf"\b(?:a|an|the|his|her|their|my)\b[a-z ,]* {noun}\b", story.narration, re.IGNORECASE):
             continue
         others = [other for other in story.names if other != name]
         yield make_fact(
             "name",
+            at,
             (f"What was the name of the {noun}?", f"What was the {noun} called?", f"Tell me the name of the {noun}."),
             f"The {noun} was called {name}.",
             name,
             others,
         )
         if kind_of(noun) == "animal":
-            animals = [other for other in story.nouns["animal"] if singular(other) != noun]
-            questions = (f"What kind of animal was {name}?", f"Which animal was {name}?")
-            yield make_fact("animal", questions, f"{name} was {with_article(noun)}.", noun, animals)
+            yield _kind(story, name, noun, at)
         elif kind_of(noun) == "object":
             questions = (f"What kind of thing was {name}?", f"What was {name}?")
-            yield make_fact("object", questions, f"{name} was {with_article(noun)}.", noun, story.nouns["object"])
-    for name, noun in re.findall(r"\b([A-Z][a-z]+) was an? (?:[a-z]+,? ){0,3}?([a-z]+)\b", story.narration):
-        if name in story.names and noun in words.ANIMALS:
-            animals = [other for other in story.nouns["animal"] if singular(other) != noun]
-            questions = (f"What kind of animal was {name}?", f"Which animal was {name}?")
-            yield make_fact("animal", questions, f"{name} was {with_article(noun)}.", noun, animals)
+            yield make_fact("object", at, questions, f"{name} was {with_article(noun)}.", noun, story.nouns["object"])
+    for match in re.finditer(r"\b([A-Z][a-z]+) was an? (?:[a-z]+,? ){0,3}?([a-z]+)\b", story.narration):
+        if match[1] in story.names and match[2] in words.ANIMALS:
+            yield _kind(story, match[1], match[2], match.start())
+
+
+def _kind(story: Story, name: str, noun: str, at: int) -> StoryFact:
+    animals = [other for other in story.nouns["animal"] if singular(other) != noun]
+    questions = (f"What kind of animal was {name}?", f"Which animal was {name}?")
+    return make_fact("animal", at, questions, f"{name} was {with_article(noun)}.", noun, animals)
 
 
 def friend_rule(story: Story) -> Iterator[StoryFact]:
     """``Tim and Sam were friends``: who was the other one."""
     pattern = r"\b([A-Z][a-z]+) and ([A-Z][a-z]+) were (?:[a-z]+ )?(friends|twins)\b"
-    for first, second, _ in re.findall(pattern, story.narration):
+    for match in re.finditer(pattern, story.narration):
+        first, second = match[1], match[2]
         if first in story.names and second in story.names:
             others = [name for name in story.names if name not in (first, second)]
             questions = (f"Who was {first}'s friend?", f"Who was a friend of {first}?")
-            yield make_fact("name", questions, f"{first}'s friend was {second}.", second, others)
+            yield make_fact("name", match.start(), questions, f"{first}'s friend was {second}.", second, others)
 
 
 def age_rule(story: Story) -> Iterator[StoryFact]:
     """``Lily was three years old``."""
-    for name, age in re.findall(r"\b([A-Z][a-z]+) was (?:only )?([a-z]+|\d+) years old", story.narration):
+    for match in re.finditer(r"\b([A-Z][a-z]+) was (?:only )?([a-z]+|\d+) years old", story.narration):
+        name, age = match[1], match[2]
         if name in story.names and (age in words.NUMBERS or age.isdigit()):
             others = [number for number in words.NUMBERS if number != age]
             questions = (f"How old was {name}?", f"What was {name}'s age?")
-            yield make_fact("number", questions, f"{name} was {age} years old.", age, others)
-
-
-_RELATIVES = frozenset(("brother", "sister", "son", "daughter", "friend", *map(str.lower, words.KIN)))
+            yield make_fact("number", match.start(), questions, f"{name} was {age} years old.", age, others)
 
 
 def hero_rule(story: Story) -> Iterator[StoryFact]:
     """``Once upon a time there was a kind farmer``: who was the story about."""
-    for sentence in story.sentences[:2]:
+    for start, sentence in zip(story.starts[:2], story.sentences[:2], strict=True):
         match = re.search(r"\b(?:there (?:was|lived)|lived) (?=an? )", sentence)
         hero = phrase_at(sentence, match.end()) if match else None
         if hero is None or hero.head not in ANIMATE or hero.head in _RELATIVES:
@@ -86,6 +95,7 @@ def hero_rule(story: Story) -> Iterator[StoryFact]:
         questions = ("Who was the story about?", "Who did you hear a story about?")
         yield make_fact(
             "who",
+            start,
             questions,
             f"The story was about {with_article(hero.head)}.",
             hero.head,
@@ -97,8 +107,12 @@ def hero_rule(story: Story) -> Iterator[StoryFact]:
 def color_rule(story: Story) -> Iterator[StoryFact]:
     """``a big red ball``: what color was the ball, where the story has only one ball with a color."""
     found: dict[str, set[str]] = {}
-    for _, phrase in story.phrases:
-        found.setdefault(phrase.head, set()).update(word for word in phrase.words[:-1] if word in words.COLORS)
+    told: dict[str, int] = {}
+    for index, phrase in story.phrases:
+        colors = {word for word in phrase.words[:-1] if word in words.COLORS}
+        found.setdefault(phrase.head, set()).update(colors)
+        if colors:
+            told.setdefault(phrase.head, story.starts[index])
     for head, colors in found.items():
         if len(colors) != 1 or head in words.VAGUE or story.has_several(head):
             continue
@@ -110,34 +124,17 @@ def color_rule(story: Story) -> Iterator[StoryFact]:
         be = "were" if singular(head) != head else "was"
         questions = (f"What color {be} the {head}?", f"Tell me the color of the {head}.")
         others = [other for other in words.COLORS if other != color]
-        yield make_fact("color", questions, f"The {head} {be} {color}.", color, others)
-
-
-def trait_rule(story: Story) -> Iterator[StoryFact]:
-    """``a shiny key``, and no other adjective of a key anywhere: what was the key like."""
-    found: dict[str, list[set[str]]] = {}
-    for _, phrase in story.phrases:
-        found.setdefault(phrase.head, []).append({word for word in phrase.words[:-1] if word in words.TRAITS})
-    for head, seen in found.items():
-        traits: set[str] = set().union(*seen)
-        if len(traits) != 1 or head in words.VAGUE or kind_of(head) == "place" or story.has_several(head):
-            continue
-        (trait,) = traits
-        if head in story.states:
-            continue
-        hero = story.aliases.get(head)
-        what = hero or f"the {head}"
-        be = "was" if hero or singular(head) == head else "were"
-        others = {word for _, phrase in story.phrases for word in phrase.words[:-1] if word in words.TRAITS - traits}
-        questions = (f"What {be} {what} like?", f"How would you describe {what}?")
-        yield make_fact("trait", questions, f"{what[0].upper()}{what[1:]} {be} {trait}.", trait, sorted(others))
+        yield make_fact("color", told[head], questions, f"The {head} {be} {color}.", color, others)
 
 
 def number_rule(story: Story) -> Iterator[StoryFact]:
     """``three apples``: how many apples were there, where the story counts them once."""
     found: dict[str, set[str]] = {}
-    for _, phrase in story.phrases:
+    told: dict[str, int] = {}
+    for index, phrase in story.phrases:
         if singular(phrase.head) != phrase.head:
+            if phrase.determiner.lower() in words.NUMBERS:
+                told.setdefault(phrase.head, story.starts[index])
             found.setdefault(phrase.head, set()).add(phrase.determiner.lower())
     for head, counts in found.items():
         numbers = counts & set(words.NUMBERS)
@@ -146,7 +143,7 @@ def number_rule(story: Story) -> Iterator[StoryFact]:
         (number,) = numbers
         others = [other for other in words.NUMBERS if other != number]
         questions = (f"How many {head} were there?", f"What was the number of {head}?")
-        yield make_fact("number", questions, f"There were {number} {head}.", number, others)
+        yield make_fact("number", told[head], questions, f"There were {number} {head}.", number, others)
 
 
 _SPEAKER = r"([A-Z][a-z]+|[Tt]he [a-z]+(?: [a-z]+)?)"
@@ -166,9 +163,14 @@ _SAID_BEFORE = re.compile(rf'(?:^|[.!?"] |\n){_SPEAKER} (?:{_SAID}),? {_SPOKEN}'
 
 def saying_rule(story: Story) -> Iterator[StoryFact]:
     """``"Let's find the treasure!" Lily said``: who said it."""
-    found = [(match[1], match[2] or match[3]) for match in _SAID_AFTER.finditer(story.plain)]
-    found += [(match[2], match[1]) for match in _SAID_BEFORE.finditer(story.plain)]
-    for spoken, speaker in found:
+    found = [
+        (match[1], match[2] or match[3], match.start())
+        for match in _SAID_AFTER.finditer(story.plain)
+        if match[1][-1] == ","
+        or (match[1][-1] in "?!" and not re.match(r'[^.!?"\n]*,? ?"', story.plain[match.end() :]))
+    ]
+    found += [(match[2], match[1], match.start()) for match in _SAID_BEFORE.finditer(story.plain)]
+    for spoken, speaker, at in found:
         line = spoken.rstrip(",.")  # what ends a quotation before "said" is a comma
         who = _speaker(story, speaker)
         others = others_than(story, who) if who else []
@@ -179,7 +181,7 @@ def saying_rule(story: Story) -> Iterator[StoryFact]:
         end = "" if line.endswith("?") else "?"
         questions = (f'Who {verb}, "{line}"{end}', f'Do you remember who {verb}, "{line}"{end}')
         name = who if who[0].isupper() else f"The {who}"
-        yield make_fact("who", questions, f"{name} {verb} it.", who, others)
+        yield make_fact("who", at, questions, f"{name} {verb} it.", who, others)
 
 
 def _speaker(story: Story, speaker: str) -> str:

@@ -24,7 +24,7 @@ MOST_WORDS = 4
 """A noun phrase has at most so many words after its determiner."""
 
 _CLAUSE_START = re.compile(
-    r"(?:^|[.,;:\"!?]|\b(?:then|so|but|when|because|day|morning|afternoon|night|suddenly|finally|until|as|named|called))\s*$",
+    r"(?:^|[.,;:\"!?]|\b(?:then|so|but|when|because|day|morning|afternoon|night|suddenly|finally|until|as))\s*$",
     re.IGNORECASE,
 )
 _ADVERB = re.compile(r" (?:also|then|soon|even|just|[a-z]+ly)$")
@@ -35,11 +35,6 @@ _WORD = re.compile(r"[a-z][a-z'-]*(?![A-Za-z])")
 def _starts_clause(before: str, subject: str) -> bool:
     """Whether ``subject``, which ends ``before``, stands where a clause begins."""
     return bool(_CLAUSE_START.search(before[: len(before) - len(subject)]))
-
-
-def _gender(noun: str) -> str | None:
-    noun = noun.lower()
-    return "she" if noun in words.FEMALE else "he" if noun in words.MALE else None
 
 
 def singular(noun: str) -> str:
@@ -106,6 +101,8 @@ def phrase_at(sentence: str, start: int) -> Phrase | None:
         position += 2 if comma else 1
     if not found or len(found) > MOST_WORDS or not _is_noun_phrase(found):
         return None
+    if found[-1] in words.AFTER_THINGS:
+        return None  # "held the ball tight"
     return Phrase(opening[1], tuple(found), position)
 
 
@@ -168,9 +165,25 @@ class Story:
         return "\n".join(lines)
 
     @cached_property
+    def _spans(self) -> tuple[tuple[int, str], ...]:
+        """The sentences of the narration, with where they begin in the text."""
+        found, start = [], 0
+        for end in [*(match.span() for match in SENTENCE_END.finditer(self.narration)), (len(self.narration),) * 2]:
+            part = self.narration[start : end[0]]
+            if part.strip():
+                found.append((start + len(part) - len(part.lstrip()), part.strip()))
+            start = end[1]
+        return tuple(found)
+
+    @cached_property
     def sentences(self) -> tuple[str, ...]:
         """The sentences of the narration."""
-        return tuple(part.strip() for part in SENTENCE_END.split(self.narration) if part.strip())
+        return tuple(sentence for _, sentence in self._spans)
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """Where each sentence begins in the text."""
+        return tuple(start for start, _ in self._spans)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -210,7 +223,9 @@ class Story:
 
     def has_several(self, noun: str) -> bool:
         """Whether the story seems to have more than one of them."""
-        return noun in self._other_nouns or f"{noun}s" in self.lower_words
+        if noun in self._other_nouns or f"{noun}s" in self.lower_words:
+            return True
+        return len(re.findall(rf"\ban? (?:[a-z]+,? ){{0,3}}{noun}\b", self.narration, re.IGNORECASE)) > 1
 
     @cached_property
     def _other_nouns(self) -> frozenset[str]:
@@ -238,15 +253,6 @@ class Story:
         for noun, state in re.findall(pattern, self.plain):
             found.setdefault(noun, set()).add(state)
         return found
-
-    @cached_property
-    def genders(self) -> dict[str, str]:
-        """``he`` or ``she``, where the story says what a name is."""
-        known: dict[str, str] = {}
-        for noun, name in re.findall(r"\b([a-z]+) (?:named|called) ([A-Z][a-z]+)", self.narration):
-            if noun in words.FEMALE or noun in words.MALE:
-                known[name] = "she" if noun in words.FEMALE else "he"
-        return known
 
     @cached_property
     def mentioned(self) -> tuple[frozenset[str], ...]:
@@ -282,24 +288,22 @@ class Story:
         before = _ADVERB.sub("", before)
         joined = before.endswith(" and")
         if joined:
-            return self._shared_subject(index, before[:-4])
+            return self._shared_subject(before[:-4])
         parts = re.findall(r"[A-Za-z]+", before[-60:])[-4:]
-        return self._resolve(parts, before, index) if parts else None
+        return self._resolve(parts, before) if parts else None
 
-    def _shared_subject(self, index: int, before: str) -> Subject | None:
+    def _shared_subject(self, before: str) -> Subject | None:
         """``Lily went to the park and found ...``: the subject of the first verb, if nobody else comes between."""
-        start = re.match(
-            r"(?:[A-Z][a-z]+(?: [a-z]+){0,3}, )?((?:The|the)(?: [a-z]+){1,2}|[A-Z][a-z]+|he|she|they)\b", before
-        )
+        start = re.match(r"(?:[A-Z][a-z]+(?: [a-z]+){0,3}, )?((?:The|the)(?: [a-z]+){1,2}|[A-Z][a-z]+)\b", before)
         if start is None or self.mentions(before[start.end() :]) or _OTHER_SUBJECT.search(before[start.end() :]):
             return None
         opening = before[: start.end()]
         if start[1].lower().startswith("the "):  # the noun is the second or the third word
             parts = start[1].split()
             opening = opening if parts[-1] in ANIMATE else opening.rsplit(" ", 1)[0]
-        return self._resolve(re.findall(r"[A-Za-z]+", opening)[-4:], opening, index)
+        return self._resolve(re.findall(r"[A-Za-z]+", opening)[-4:], opening)
 
-    def _resolve(self, parts: list[str], before: str, index: int) -> Subject | None:
+    def _resolve(self, parts: list[str], before: str) -> Subject | None:
         """The subject that ``parts``, the last words of ``before``, end with; it must begin a clause."""
         last = parts[-1]
         if last in self.called:
@@ -309,8 +313,6 @@ class Story:
                     return Subject(pair, frozenset((parts[-3], last)))
                 return None
             return Subject(last, frozenset((last,))) if _starts_clause(before, last) else None
-        if last.lower() in ("he", "she", "they"):
-            return self._owner(last.lower(), index, before) if _starts_clause(before, last) else None
         if last in ANIMATE and "the" in (part.lower() for part in parts[-3:-1]):
             noun = " ".join(parts[-1:] if parts[-2].lower() == "the" else parts[-2:])
             if not before.lower().endswith(f"the {noun}") or not _starts_clause(before, f"the {noun}"):
@@ -318,28 +320,6 @@ class Story:
             if last in self.aliases:
                 return Subject(self.aliases[last], frozenset((self.aliases[last],)))
             return None if self.has_several(last) else Subject(f"the {noun}", frozenset((last,)))
-        return None
-
-    def _owner(self, pronoun: str, index: int, before: str) -> Subject | None:
-        """Whom a pronoun means: the only one (two, for ``they``) that the last sentences mention."""
-        if self.mentions(before):
-            return None
-        for found in reversed(self.mentioned[max(0, index - 3) : index]):
-            if not found:
-                continue
-            if pronoun == "they":
-                pair = sorted(found, key=self.plain.find)
-                both = len(pair) == 2 and set(pair) <= self.called
-                return Subject(" and ".join(pair), found) if both else None
-            if len(found) > 1:
-                return None
-            (entity,) = found
-            if entity in self.called:
-                gender = self.genders.get(entity) or _gender(entity)
-                return Subject(entity, found) if gender in (None, pronoun) else None
-            if _gender(entity) not in (None, pronoun) or self.has_several(entity):
-                return None
-            return Subject(f"the {entity}", found)
         return None
 
     @cached_property

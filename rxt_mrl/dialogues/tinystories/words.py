@@ -36,15 +36,6 @@ PEOPLE = listed(
 KIN = listed("Mom Mommy Mum Mummy Mama Dad Daddy Papa Grandma Grandpa Granny Grandmother Grandfather Mother Father")
 """Relatives who are called by what they are, as if it were a name."""
 
-FEMALE = listed(
-    """girl woman lady mom mommy mum mummy mama mother grandma granny grandmother aunt sister daughter queen princess
-    witch fairy waitress mermaid hen"""
-)
-MALE = listed(
-    """boy man dad daddy papa father grandpa grandfather uncle brother son king prince wizard policeman fireman mailman
-    postman fisherman rooster"""
-)
-
 PLACES = listed(
     """airport attic backyard bakery balcony barn basement bathroom beach bedroom bridge bus cabin café cafe camp
     castle cave church circus city classroom cliff closet clearing clinic corner cottage country desert den dock
@@ -106,15 +97,22 @@ VAGUE = listed(
 """Heads of objects that make poor answers: events, quantities, and words that say nothing."""
 
 AFTER_NOUN = listed(
-    """a about above across after again against ago all along alone also always an and another any around as at away
-    back because before behind below beside between both but by called carefully closely could did down during each
-    everywhere except first for forever forward from full gently had has he her here high him his home how i if in
-    inside instead into is it just like made moving named near nearby next no not now of off on once one or out
-    outside over past quickly right she so some sometimes soon that the their them then there they this through to
-    today together tomorrow too toward towards two under until up very was way we were what when where whether which
-    while who whose will with without would yesterday you"""
+    """a about above anymore anyone anybody anything anyway across enough ever even every everybody everyone everything
+    instead nobody nothing somebody someone together tonight after again against ago all along alone also always an
+    and another any around as at away back because before behind below beside between both but by called carefully
+    closely could did down during each everywhere except first for forever forward from full gently had has he her
+    here high him his home how i if in inside instead into is it just like made moving named near nearby next no not
+    now of off on once one or out outside over past quickly right she so some sometimes soon that the their them
+    then there they this through to today together tomorrow too toward towards two under until up very was way we
+    were what when where whether which while who whose will with without would yesterday you"""
 )
 """Words that cannot belong to a noun phrase, so that they end it."""
+
+AFTER_THINGS = listed(
+    """apart away clean close closed deep dry early far fast full hard hers high home late loud low mine ours safe shut
+    still straight theirs tight together warm wet wide wrong yours"""
+)
+"""Words that may follow a thing that something is done to, and are none themselves."""
 
 ING_NOUNS = listed(
     "building ceiling clothing drawing earring evening feeling king lightning morning painting pudding ring shopping "
@@ -126,8 +124,8 @@ LIKING = {"loved": "love", "liked": "like", "enjoyed": "enjoy", "wanted": "want"
           "tried": "try", "learned": "learn", "started": "start", "began": "begin", "dreamed": "dream"}  # fmt: skip
 
 DULL_ACTIONS = listed(
-    """ask be become do eat feel find get give go have help keep know look make play run say see show start stay take
-    tell think try use visit walk want"""
+    """ask be become bring do eat feel find get give go have help keep know look make play put run say see show start
+    stay take tell think try use visit walk want"""
 )
 """What somebody likes to do, but too common to be worth a question."""
 
@@ -160,6 +158,20 @@ VERBS = {
     "needed": "need", "approached": "approach", "dug": "dig", "poured": "pour", "sang": "sing",
 }  # fmt: skip
 """Past form -> base, of verbs that take a thing or somebody as their object."""
+
+LOOSE = listed("had wanted needed loved liked used helped thanked saved got")
+"""Verbs whose things are never all told: nothing is asked about them."""
+
+FAMILIES = tuple(
+    listed(verbs)
+    for verbs in (
+        "saw noticed spotted heard", "found discovered", "took grabbed picked held carried brought caught stole",
+        "bought received borrowed chose collected gathered won", "made built baked cooked drew painted wrote decorated",
+        "ate tasted drank fed", "entered visited approached", "broke cut", "dropped lost threw kicked",
+    )
+)  # fmt: skip
+"""Verbs that may be meant by the same question: who took the spoon also grabbed it."""
+
 
 SPEAKING = listed("said asked replied shouted cried yelled exclaimed answered whispered called screamed begged")
 
