@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .errors import UserError
+from .errors import Terminated, UserError, termination
 
 app = typer.Typer(
     name="rxt-mrl",
@@ -328,15 +328,25 @@ def env_check(
 
 
 def main() -> None:
-    """Entry point: mistakes of the user are one line and exit code 2, Ctrl-C is 130."""
+    """Entry point: mistakes of the user are one line and exit code 2, Ctrl-C is 130, SIGTERM is 143."""
     try:
-        app()
+        with termination():
+            app()
     except UserError as error:
         print(f"rxt-mrl: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("rxt-mrl: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as leaving:  # typer makes a SystemExit of Ctrl-C
+        if not _comes_of(leaving, KeyboardInterrupt):
+            raise
+        terminated = _comes_of(leaving, Terminated)
+        print("rxt-mrl: terminated" if terminated else "rxt-mrl: interrupted", file=sys.stderr)
+        sys.exit(143 if terminated else 130)
+
+
+def _comes_of(error: BaseException | None, kind: type[BaseException]) -> bool:
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 if __name__ == "__main__":

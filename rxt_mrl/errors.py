@@ -1,6 +1,12 @@
-"""Errors that a user can mend: the command line prints them as one line and exits with 2."""
+"""What ends a program early: mistakes that a user can mend, in one line, and SIGTERM."""
 
 from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 
 class UserError(ValueError):
@@ -9,3 +15,24 @@ class UserError(ValueError):
 
 class MissingColumnError(UserError):
     """A reward asks for a column that the data has not."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what Ctrl-C is at a terminal, from a machine that is taken away. The command line exits with 143."""
+
+
+@contextmanager
+def termination() -> Iterator[None]:
+    """SIGTERM inside is what Ctrl-C is: :class:`Terminated` is raised where the program stands."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -359,10 +359,10 @@ def test_own_data_and_overwrite(cli: Command, tiny: Path, tmp_path: Path) -> Non
         "--set", "reward=bleu", "--set", "tokenizer.vocab_size=300",
     )  # fmt: skip
     assert cli("train", tiny, "--out", run, *options).code == 0
-    (run / "rollouts" / "left").write_text("over")
+    (run / "rollouts" / "left.jsonl").write_text("over")
     outcome = cli("train", tiny, "--out", run, "--overwrite", *options)
     assert outcome.code == 0, outcome.err
-    assert not (run / "rollouts" / "left").exists()
+    assert not (run / "rollouts" / "left.jsonl").exists()
     report = json.loads((run / "evaluation" / "retention.json").read_text())
     assert report["recall"] is None
     assert report["score_mean"] is not None

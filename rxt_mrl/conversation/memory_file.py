@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from rxt_mrl.errors import UserError
+from rxt_mrl.files import write_tensors
 from rxt_mrl.model.rxt import RxT
 
 FORMAT = "rxt-mrl memory 1"
@@ -33,7 +32,7 @@ def save_memory(path: str | Path, model: RxT, memory: Tensor, *, seeds: Sequence
     """Write a memory. The file appears whole or not at all.
 
     Raises:
-        UserError: when the folder does not exist.
+        UserError: when the folder does not exist, or the file cannot be written.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -45,9 +44,7 @@ def save_memory(path: str | Path, model: RxT, memory: Tensor, *, seeds: Sequence
         "seeds": json.dumps(list(seeds)),
         "turns": json.dumps(list(turns)),
     }
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    save_file({"memory": memory.detach().cpu().contiguous()}, part, metadata=metadata)
-    os.replace(part, path)
+    write_tensors(path, {"memory": memory.detach().cpu().contiguous()}, metadata)
     return path
 
 
@@ -74,7 +71,11 @@ def load_memory(path: str | Path, model: RxT, *, any_weights: bool = False) -> S
             memory = file.get_tensor("memory")
     except SafetensorError as error:
         raise UserError(f"{path} is not a memory file: {error}") from error
-    stored, own = json.loads(metadata["config"]), _architecture(model)
+    try:
+        stored, seeds, turns = (json.loads(metadata[name]) for name in ("config", "seeds", "turns"))
+    except (KeyError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} is not a memory file: its header is damaged ({error})") from error
+    own = _architecture(model)
     for name in sorted(stored.keys() | own.keys()):
         if stored.get(name) != own.get(name):
             raise UserError(
@@ -84,13 +85,13 @@ def load_memory(path: str | Path, model: RxT, *, any_weights: bool = False) -> S
     expected = (config.num_layers, memory.shape[1] if memory.dim() == 4 else 1, config.slots, config.embed_dim)
     if tuple(memory.shape) != expected:
         raise UserError(f"{path} holds a memory of shape {tuple(memory.shape)}; this model has {expected}")
-    if not any_weights and metadata["weights"] != fingerprint(model):
+    if not any_weights and metadata.get("weights") != fingerprint(model):
         raise UserError(f"{path} was written by a model with other weights; allowed: the same weights, or any_weights")
     parameter = next(model.parameters())
     return SavedMemory(
         memory.to(parameter.device, parameter.dtype),
-        tuple(json.loads(metadata["seeds"])),
-        tuple(json.loads(metadata["turns"])),
+        tuple(seeds),
+        tuple(turns),
     )
 
 

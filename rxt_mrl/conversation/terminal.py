@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,15 +32,19 @@ def run_chat(
 
     Args:
         checkpoint: a checkpoint or run directory.
-        memory: restored from this file if it is there, and saved to it at the end.
+        memory: restored from this file if it is there, and saved to it after every message.
         temperature: 0 is greedy.
         seed: of the initial memory and of sampling.
         console: where answers go.
         read: asks for a message (``input``).
 
     Raises:
-        UserError: no such checkpoint, or a memory file that does not fit it.
+        UserError: no such checkpoint, a memory file that does not fit it, or no place to save one.
     """
+    if memory is not None:
+        _check_place(memory)
+    if isinstance(sys.stdin, io.TextIOWrapper):  # a byte that is no text is a sign that the model does not know
+        sys.stdin.reconfigure(errors="replace")
     model, tokenizer = checkpoints.load(checkpoints.locate(checkpoint))
     conversation = Conversation(
         model, tokenizer, sampling=SamplingConfig(temperature=temperature), seed=seed, background=True
@@ -47,15 +54,26 @@ def run_chat(
             conversation.restore(memory)
             console.print(f"memory restored from {memory}, after {conversation.turns} messages", highlight=False)
         console.print(HELP, style="dim")
-        _talk(conversation, console, read)
+        _talk(conversation, console, read, memory)
         if memory is not None:
             conversation.save(memory)
-            console.print(f"memory saved to {memory}", highlight=False)
+            console.print(f"memory saved to {memory}", highlight=False, markup=False)
     finally:
         conversation.close()
 
 
-def _talk(conversation: Conversation, console: Console, read: Callable[[str], str]) -> None:
+def _check_place(memory: Path) -> None:
+    """Whether a memory can be saved there: at the end of a conversation it is too late."""
+    if memory.is_dir():
+        raise UserError(f"--memory {memory}: is a directory, give a file")
+    if not memory.parent.is_dir():
+        raise UserError(f"--memory {memory}: the folder {memory.parent} does not exist")
+    if not os.access(memory.parent, os.W_OK):
+        raise UserError(f"--memory {memory}: the folder {memory.parent} cannot be written to")
+
+
+def _talk(conversation: Conversation, console: Console, read: Callable[[str], str], memory: Path | None) -> None:
+    """Answer messages; the memory is saved after each, so that nothing that ends the conversation loses more."""
     while True:
         try:
             message = read("you: ").strip()
@@ -65,6 +83,8 @@ def _talk(conversation: Conversation, console: Console, read: Callable[[str], st
             return
         try:
             _respond(conversation, message, console)
+            if memory is not None:
+                conversation.save(memory)
         except UserError as error:  # too long a message, an unwritable file: say so and go on talking
             console.print(str(error), style="red", highlight=False)
 

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ..contracts import TokenText
 from ..errors import UserError
+from ..files import WriteError, whole
 from ..texts import half_character
 
 SPECIALS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]", "[Q]", "[A]")
@@ -82,8 +83,12 @@ class DialogueTokenizer:
     def save(self, directory: str | Path) -> Path:
         """Write ``tokenizer.json`` into ``directory`` and return the file's path."""
         path = Path(directory)
-        path.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save(str(path / FILE))
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(path, error) from error
+        with whole(path / FILE) as part:
+            self.tokenizer.save(str(part))
         return path / FILE
 
     @classmethod

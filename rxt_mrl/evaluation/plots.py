@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files import whole
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -85,5 +87,6 @@ def _save(figure: Any, axes: Axes, path: Path) -> Path:
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    with whole(path) as part:
+        figure.savefig(part, dpi=150, format="png")
     return path

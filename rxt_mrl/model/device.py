@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -18,3 +20,19 @@ def use_kernels(weight: Tensor) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )
+
+
+def can_cache() -> bool:
+    """Whether there is a place for compiled code: beside the package, in ``NUMBA_CACHE_DIR`` or in the user's cache."""
+    from numba.core.caching import FunctionCache  # only generation on a CPU pays for it
+
+    try:
+        FunctionCache(can_cache)
+    except RuntimeError:
+        warnings.warn(
+            "neither the package nor a cache folder can be written to, so the compiled loops are compiled anew in "
+            "every process (about 20 s); set NUMBA_CACHE_DIR to a folder that can be",
+            stacklevel=2,
+        )
+        return False
+    return True

@@ -6,16 +6,15 @@ another class, another layout or with other keys is refused; nothing is left at 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Self
 
 from huggingface_hub import PyTorchModelHubMixin, constants, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..files import read_json, read_tensors, write_json, write_tensors
 from .config import RxTConfig
 from .presets import build
 
@@ -43,25 +42,28 @@ class HubModel(PyTorchModelHubMixin, library_name="rxt-mrl"):
             "arguments": self._hub_arguments(),
             "config": self.config.model_dump(mode="json"),
         }
-        (save_directory / constants.CONFIG_NAME).write_text(json.dumps(settings, indent=2) + "\n")
+        write_json(save_directory / constants.CONFIG_NAME, settings)
         tensors = {name: tensor.detach().contiguous() for name, tensor in unique_tensors(self).items()}
-        save_file(tensors, save_directory / constants.SAFETENSORS_SINGLE_FILE, metadata={"format": "pt"})
+        write_tensors(save_directory / constants.SAFETENSORS_SINGLE_FILE, tensors, {"format": "pt"})
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", config: Any = None, **options: Any) -> Self:
         del config  # read again below: the whole file is needed, not only its "config" key
         where = {key: options[key] for key in ("revision", "cache_dir", "force_download", "local_files_only", "token")}
-        settings = json.loads(fetch(model_id, constants.CONFIG_NAME, **where).read_text())
+        settings = read_json(fetch(model_id, constants.CONFIG_NAME, **where))
         if settings.get("format") != FORMAT:
             raise UserError(
                 f"{model_id}: not a checkpoint of {FORMAT}; published RxNN and RxLM checkpoints are read by "
                 f"`rxt-mrl convert`"
             )
+        for name, kind in (("class", str), ("config", dict), ("arguments", dict)):
+            if not isinstance(settings.get(name), kind):
+                raise UserError(f"{model_id}: {constants.CONFIG_NAME} is damaged: {name} = {settings.get(name)!r}")
         if (held := settings["class"]) != cls.__name__:
             raise UserError(f"{model_id}: holds a {held}, not a {cls.__name__}; load it with {held}.from_pretrained")
         model = cls._hub_build(build(settings["config"]), settings["arguments"])
         assert isinstance(model, nn.Module)
-        load_tensors(model, load_file(fetch(model_id, constants.SAFETENSORS_SINGLE_FILE, **where)), model_id)
+        load_tensors(model, read_tensors(fetch(model_id, constants.SAFETENSORS_SINGLE_FILE, **where)), model_id)
         model.to(map_location).eval()
         return model
 

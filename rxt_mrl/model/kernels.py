@@ -9,8 +9,7 @@ are one file because numba's cache on disk notices a change of a function's own 
 Keys and values come transposed, ``(batch, kv heads, head dim, tokens)``: then every loop runs over neighbours.
 A NaN among the inputs is a NaN among the outputs: only the search for a maximum assumes that there is none.
 
-A loop that sums does not store into another array: the compiler would vectorise it only where the arrays lie far enough
-apart, a question of chance, and the order of a sum, thus its last bit, would depend on the answer.
+A loop that sums stores into no other array: the order of the sum would depend on where the arrays happen to lie.
 """
 
 from __future__ import annotations
@@ -25,16 +24,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from .device import can_cache
+
 Array = NDArray[Any]
 
 ACTIVATIONS = {"silu": 0, "swish": 0, "relu": 1, "sigmoid": 2, "tanh": 3, "gelu": 4, "linear": 5}
 """Numbers of the activations in :func:`experts_step`."""
 
+
 _f32, _i32 = np.float32, np.int32
 _OPTIONS: dict[str, Any] = {
     "fastmath": {"reassoc", "contract", "arcp", "nsz"},
     "nogil": True,
-    "cache": True,
+    "cache": can_cache(),
     "error_model": "numpy",
 }
 _LOG2E = _f32(math.log2(math.e))
@@ -84,7 +86,7 @@ def _fetch(flat: Array, start: int, stop: int) -> None:
         _prefetch(flat, line)
 
 
-@njit(fastmath={"contract", "nsz"}, nogil=True, cache=True, error_model="numpy")
+@njit(fastmath={"contract", "nsz"}, nogil=True, cache=_OPTIONS["cache"], error_model="numpy")
 def _exp(x: Any) -> Any:
     """``e^x`` for x <= 87, in operations that the compiler can vectorise; their order keeps it within 1e-7."""
     x = _LOWEST if x < _LOWEST else x  # in this order a NaN stays
@@ -100,7 +102,7 @@ def _exp(x: Any) -> Any:
     return y * _float_of_bits(_i32(biased << _i32(23)))
 
 
-@njit(fastmath=True, nogil=True, cache=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, cache=_OPTIONS["cache"], error_model="numpy")
 def _highest(scores: Array, count: int) -> Any:
     peak = scores[0]
     for j in range(count):

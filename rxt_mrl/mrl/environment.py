@@ -7,15 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from rxt_mrl import plugins
-from rxt_mrl.contracts import Environment, RewardSpec, Strategy, TokenArray
+from rxt_mrl.contracts import Environment, RewardSpec, Strategy
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.model.sampling import SamplingConfig
-from rxt_mrl.scoring import RewardError, WeightedReward
+from rxt_mrl.scoring import WeightedReward
 
 from .config import EnvSpec
 
@@ -73,24 +72,6 @@ class StageSetup:
             for name, value in self.offered.items()
             if name not in self.options and (name in parameters or (anything and name not in own))
         }
-
-
-def try_reward(environment: Environment, eos_id: int) -> None:
-    """Play an episode of empty answers, to see before a run that the data has the columns that its reward needs.
-
-    Raises:
-        MissingColumnError: when it has not.
-    """
-    ended = environment.num_envs == 0
-    environment.reset(options={"episodes": np.zeros(environment.num_envs, dtype=np.int64)})
-    shape = (environment.num_envs, 1)
-    answers: TokenArray = {"ids": np.full(shape, eos_id, dtype=np.int64), "mask": np.ones(shape, dtype=np.int8)}
-    while not ended:
-        try:
-            _, _, terminated, truncated, _ = environment.step(answers)
-        except RewardError:  # of an empty answer, or without the embedding: the rollouts will tell
-            return
-        ended = bool(np.all(np.asarray(terminated) | np.asarray(truncated)))
 
 
 def make_setup(

@@ -17,6 +17,7 @@ from rxt_mrl.contracts import Ask, Columns, RewardContext, RewardSpec, TokenText
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.dialogues.template import pad_rows
 from rxt_mrl.errors import UserError
+from rxt_mrl.files import WriteError
 from rxt_mrl.runs import ranks
 from rxt_mrl.scoring import WeightedReward
 
@@ -56,12 +57,15 @@ class Journal:
         if not count or not ranks.is_main():
             return
         lines = _lines(batch.select(range(count)), self._tokenizer)
-        with self.path.open("a", encoding="utf-8") as file:
-            for line in lines:
-                line = {"stage": stage, "update": update, "strategy": strategy, **line}
-                file.write(json.dumps(line, default=_as_json) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                for line in lines:
+                    line = {"stage": stage, "update": update, "strategy": strategy, **line}
+                    file.write(json.dumps(line, default=_as_json) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise WriteError(self.path, error) from error
 
 
 def _lines(batch: Trajectories, tokenizer: DialogueTokenizer) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from rxt_mrl.errors import UserError
+from rxt_mrl.files import reason
 from rxt_mrl.model import RxT, products
 from rxt_mrl.scoring.slow import set_share
 
@@ -90,12 +92,22 @@ class RayPool:
 
     def configure(self, setups: Sequence[StageSetup]) -> None:
         """Go to another stage."""
-        self._setups = self._ray.put(tuple(setups))
+        try:
+            self._setups = self._ray.put(tuple(setups))
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            raise UserError(
+                f"rollout.workers = {self._settings.workers}: environment or reward cannot be sent to a worker "
+                f"({reason(error)}); what only this process has (a lock, an open file, a generator) it should make "
+                "when it is first called; rollout.workers = 0 sends nothing"
+            ) from error
         calls = [actor.configure.remote(self._setups) for actor in self._actors]
         errors = self._ray.exceptions
         # An actor that died or hangs is replaced when it is to play.
         with contextlib.suppress(errors.RayActorError, errors.GetTimeoutError):
-            self._ray.get(calls, timeout=self._settings.timeout)
+            try:
+                self._ray.get(calls, timeout=self._settings.timeout)
+            except errors.RayTaskError as error:
+                raise _told(error) from error
 
     def sync(self) -> None:
         """Put the learner's weights into the object store once, for all actors."""
@@ -123,11 +135,14 @@ class RayPool:
                 reference = self._actors[place].play.remote(shard)
                 running[reference] = (place, shard, time.monotonic() + self._settings.timeout)
             patience = max(0.0, min(deadline for _, _, deadline in running.values()) - time.monotonic())
-            ready, _ = self._ray.wait(list(running), num_returns=1, timeout=patience)
+            try:
+                ready, _ = self._ray.wait(list(running), num_returns=1, timeout=patience)
+            except (self._ray.exceptions.RayError, ConnectionError) as error:
+                raise UserError(f"Ray has ended ({reason(error)})") from error
             late = [ref for ref, (_, _, deadline) in running.items() if time.monotonic() > deadline]
             for reference in ready or late:
                 place, shard, _ = running.pop(reference)
-                result, reason = self._collect(reference, bool(ready))
+                result, why = self._collect(reference, bool(ready))
                 if result is None:
                     if self._closed:
                         raise UserError("the rollout workers were ended while they played")
@@ -135,7 +150,7 @@ class RayPool:
                     if failures > self._settings.restarts:
                         raise UserError(
                             f"rollout workers failed {failures} times in a row (rollout.restarts = "
-                            f"{self._settings.restarts}): {reason}"
+                            f"{self._settings.restarts}): {why}"
                         )
                     self._replace(place)
                     waiting.appendleft(shard)
@@ -158,7 +173,8 @@ class RayPool:
         self._actors = []
         self._background.shutdown(cancel_futures=True)  # what still plays ends with the actors
         if self._owns_ray and self._ray.is_initialized():
-            self._ray.shutdown()
+            with contextlib.suppress(Exception):  # it may have ended by itself
+                self._ray.shutdown()
             self._owns_ray = False
 
     def _create(self, place: int) -> Any:
@@ -194,6 +210,16 @@ class RayPool:
             return self._ray.get(reference, timeout=self._settings.timeout), ""
         except errors.RayTaskError as error:
             # Raised inside our code or a plug-in: a new actor would raise it again.
-            raise (error.cause if isinstance(error.cause, UserError) else error) from None
-        except (errors.RayActorError, errors.ObjectLostError, errors.GetTimeoutError) as error:
-            return None, str(error).strip().splitlines()[0]
+            raise _told(error) from error
+        except errors.LocalRayletDiedError as error:
+            raise UserError("Ray has ended on this machine (its raylet was killed)") from error
+        except errors.RayError as error:  # an actor that died, its node, an object that went with it, no answer
+            return None, reason(error)
+
+
+def _told(error: Any) -> UserError:
+    """What a worker raised, in one line."""
+    cause = error.cause
+    if isinstance(cause, UserError):
+        return cause
+    return UserError(f"a rollout worker failed: {type(cause).__name__}: {reason(cause)}")

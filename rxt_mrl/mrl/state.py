@@ -7,7 +7,7 @@ whatever a plug-in draws from it.
 
 from __future__ import annotations
 
-import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.errors import UserError
+from rxt_mrl.files import damaged, whole
 from rxt_mrl.model import RxT
 from rxt_mrl.runs import checkpoints, ranks
 
@@ -62,7 +63,6 @@ class TrainerState:
         """
         if not ranks.is_main():
             return
-        folder.mkdir(parents=True, exist_ok=True)
         content = {
             "version": _VERSION,
             "model": self.model.state_dict(),
@@ -77,9 +77,8 @@ class TrainerState:
             "random": torch.get_rng_state(),
             "fingerprint": dict(self.fingerprint),
         }
-        temporary = folder / f"{FILE}.part"
-        torch.save(content, temporary)
-        os.replace(temporary, folder / FILE)
+        with whole(folder / FILE) as part:
+            torch.save(content, part)
         checkpoints.save(folder, self.model, tokenizer)
 
     def load(self, folder: Path) -> None:
@@ -91,27 +90,37 @@ class TrainerState:
         path = folder / FILE
         if not path.is_file():
             raise UserError(f"nothing to resume: no {FILE} in {folder}")
+        advice = "delete it, and --resume begins stage 5 anew from the checkpoint before it"
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(content, dict):
+                raise TypeError(f"a {type(content).__name__}, not a state")
+        except pickle.UnpicklingError as error:
+            # Torch's own words tell how to have foreign code run.
+            other = ValueError("it holds something else than tensors and numbers, and nothing of it was run")
+            raise damaged(path, other, f"{advice}; do not use it if you do not know where it comes from") from error
         except Exception as error:  # a damaged file may raise anything
-            raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+            raise damaged(path, error, advice) from error
         if content.get("version") != _VERSION:
             raise UserError(
                 f"{path} has version {content.get('version')!r}, this rxt-mrl goes on from version {_VERSION} only: "
                 "resume with the rxt-mrl that wrote it, or train anew (the model beside it loads as ever)"
             )
         for name, value in self.fingerprint.items():
-            before = content["fingerprint"].get(name)
+            before = content.get("fingerprint", {}).get(name)
             if before != value:
                 raise UserError(f"{path} is of another training: {name} was {before!r} and is now {value!r}")
-        self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        if self.critic is not None and content["critic"] is not None:
-            self.critic.critic.load_state_dict(content["critic"])
-            self.critic.optimizer.load_state_dict(content["critic_optimizer"])
-        self.counters = Counters(**content["counters"])
-        self.embedding = content["embedding"].to(self.embedding.device)
-        self.reference = content["reference"]
-        self.best = None if content["best"] is None else Best(**content["best"])
-        self.played_by = content.get("played_by")
-        torch.set_rng_state(content["random"])
+        try:
+            self.model.load_state_dict(content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            if self.critic is not None and content["critic"] is not None:
+                self.critic.critic.load_state_dict(content["critic"])
+                self.critic.optimizer.load_state_dict(content["critic_optimizer"])
+            self.counters = Counters(**content["counters"])
+            self.embedding = content["embedding"].to(self.embedding.device)
+            self.reference = content["reference"]
+            self.best = None if content["best"] is None else Best(**content["best"])
+            self.played_by = content.get("played_by")
+            torch.set_rng_state(content["random"])
+        except Exception as error:  # something is missing, or of another shape or type
+            raise damaged(path, error, advice) from error

@@ -21,6 +21,7 @@ from rxt_mrl import seeding
 from rxt_mrl.contracts import RewardSpec
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
+from rxt_mrl.files import WriteError
 from rxt_mrl.model import RxT
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.runs import RunDir, checkpoints, ranks
@@ -184,7 +185,9 @@ class Trainer:
         if resume:
             if (folder / FILE).is_file():
                 self.state.load(folder)  # rewards go on with the embedding that they began with
-            self.run_dir.rewind(self.name, self.state.counters.total)
+            place = self.state.counters
+            again = None if place.judged == place.update else "validation_reward"
+            self.run_dir.rewind(self.name, place.total, again=again)
         counters = self.state.counters
         rewards: list[list[float]] = [[] for _ in self.stages]
         said = TextColumn("{task.fields[note]}")
@@ -206,6 +209,8 @@ class Trainer:
                     self.state.save(folder, self.tokenizer)
                     if on_stage_end is not None:
                         on_stage_end(index, self.stages[index], self.model)
+        except WriteError:  # the state that was written last stays: another would not find room either
+            raise
         except BaseException:  # Ctrl-C, a reward that fails, workers that die: nothing is lost
             if self._whole:  # otherwise the last checkpoint stays: half an update is none
                 self.state.save(folder, self.tokenizer)

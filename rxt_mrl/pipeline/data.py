@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import torch
+
 from .. import plugins
 from ..contracts import Dialogue
 from ..dialogues.batching import DialogueTensors, encode_dialogues
 from ..dialogues.sources import load_dialogues, load_pairs, load_texts
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
-from ..mrl.environment import make_setup, try_reward
+from ..mrl.environment import StageSetup, make_setup
 from ..mrl.stages import Stage
 from ..scoring import WeightedReward
-from ..seeding import key
+from ..seeding import key, torch_generator
 from ..supervised.batches import DialoguesBySteps
 from ..supervised.config import STAGE_SETTINGS, StageName
 from .recipe import Recipe
+from .rehearsal import rehearse
 from .start import initial_tokenizer
 
 Rows = DialogueTensors | DialoguesBySteps | list[str]
@@ -68,7 +71,7 @@ class RunData:
             self.held_out(source)
 
     def _check_stage(self, stage: Stage) -> None:
-        """Make the environments of the stage with their reward, as the rollouts will."""
+        """Play the stage's parts with their reward, as the rollouts will."""
         recipe = self.recipe
         supervised = recipe.control == "supervised"
         carry = stage.carry or recipe.rollout.carry
@@ -77,19 +80,27 @@ class RunData:
                 self._needs_references("carry", source)
             if supervised:
                 self._needs_references("control = 'supervised'", source)
-            played = self.held_out(recipe.evaluation_sources[0]) if supervised else self.mrl(source, steps)
-            setup = make_setup(
-                recipe.env,
-                dialogues=played,
-                tokenizer=self.tokenizer,
-                reward=stage.reward or recipe.reward,
-                sampling=recipe.rollout.sampling,
-                steps=min(steps, played.steps),
-                strategy=stage.strategy,
-            )
-            try_reward(setup.make(1), self.tokenizer.eos_id)
+            rehearse(self.setup(stage, source, steps), f"curriculum.{recipe.curriculum.index(stage)}")
             if stage.looks is not None and not supervised:
                 self.validation(source, steps)
+
+    def setup(self, stage: Stage, source: str | None, steps: int) -> StageSetup:
+        """What a part of a stage plays; for the supervised control, what its gain is measured on."""
+        recipe = self.recipe
+        played = (
+            self.held_out(recipe.evaluation_sources[0]) if recipe.control == "supervised" else self.mrl(source, steps)
+        )
+        some = torch.randn(self.tokenizer.vocab_size, 8, generator=torch_generator("rehearsal"))
+        return make_setup(
+            recipe.env,
+            dialogues=played,
+            tokenizer=self.tokenizer,
+            reward=stage.reward or recipe.reward,
+            sampling=recipe.rollout.sampling,
+            steps=min(steps, played.steps),
+            strategy=stage.strategy,
+            embedding=some,  # rewards that look at one work with any
+        )
 
     def make_tokenizer(self) -> DialogueTokenizer:
         """The tokenizer: of the checkpoint that the run starts from, of a folder, or trained on the recipe's data."""

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 
 from ..evaluation.intervals import paired_gain
 from ..evaluation.questions import read, write
 from ..evaluation.retention import evaluate
 from ..evaluation.subjects.rxt import RxTSubject
+from ..files import read_tensors, write_tensors
 from ..model import RxT
 from ..mrl.sampled_reward import sampled_reward
 from ..runs import RunDir
@@ -58,22 +58,29 @@ class Measuring:
         """Sampled reward per dialogue by source before MRL, kept in the run for a resumed one."""
         path = run.checkpoint_dir("mrl") / "reward_before.safetensors"
         if path.is_file():
-            return load_file(path)
+            return read_tensors(path, "delete it, and --resume measures it again")
         rewards = self._sampled(model, embedding)
-        save_file(rewards, path)
+        write_tensors(path, rewards)
         return rewards
 
     def gain(
         self, run: RunDir, model: RxT, embedding: torch.Tensor, before: Mapping[str, torch.Tensor]
     ) -> dict[str, dict[str, float]]:
-        """Sampled reward before and after by source, with the 95 % interval of the paired gain; the run keeps both."""
+        """Sampled reward before and after by source, with the 95 % interval of the paired gain; the run keeps both.
+
+        Over the dialogues whose reward is known before and after; a source with fewer than two of them is left out.
+        """
         gains, rewards = {}, self._sampled(model, embedding)
-        save_file(rewards, run.checkpoint_dir("mrl") / "reward_after.safetensors")
+        write_tensors(run.checkpoint_dir("mrl") / "reward_after.safetensors", rewards)
         for source, after in rewards.items():
-            gain = paired_gain(before[source].numpy(), after.numpy())
+            known = ~(before[source].isnan() | after.isnan())
+            if int(known.sum()) < 2:
+                continue
+            old, new = before[source][known], after[known]
+            gain = paired_gain(old.numpy(), new.numpy())
             gains[source] = {
-                "before": before[source].mean().item(),
-                "after": after.mean().item(),
+                "before": old.mean().item(),
+                "after": new.mean().item(),
                 "gain": gain.mean,
                 "gain_low": gain.low,
                 "gain_high": gain.high,

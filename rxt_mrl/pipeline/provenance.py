@@ -20,15 +20,27 @@ FREE_TO_CHANGE = frozenset(
 """Keys that may differ when a run is resumed: they change how it runs, not what it computes."""
 
 
-def write_recipe(recipe: Recipe, path: Path) -> None:
-    """Write the resolved recipe, with versions and git state."""
+def recipe_text(recipe: Recipe) -> str:
+    """The resolved recipe with versions and git state, as the file in a run directory."""
     content = {"recipe": recipe.model_dump(mode="json"), "made_by": {**versions(), "git": git_state()}}
-    path.write_text(yaml12.text_of(content), encoding="utf-8")
+    return yaml12.text_of(content)
 
 
 def stored_recipe(path: Path) -> dict[str, Any]:
-    """The recipe of a run directory, as plain values."""
-    return yaml12.read(path)["recipe"]
+    """The recipe of a run directory, as plain values.
+
+    Raises:
+        UserError: when the file is damaged.
+    """
+    return _stored(path, "recipe")
+
+
+def _stored(path: Path, section: str) -> dict[str, Any]:
+    content = yaml12.read(path)
+    found = content.get(section) if isinstance(content, dict) else None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: is not what a run wrote there (no section {section!r}); put back a copy of it")
+    return found
 
 
 def with_choices(recipe: Recipe, path: Path) -> Recipe:
@@ -44,7 +56,7 @@ def check_same_recipe(recipe: Recipe, path: Path) -> None:
     Raises:
         UserError: names the versions, or the first key that differs.
     """
-    made_by = yaml12.read(path)["made_by"]["rxt-mrl"]
+    made_by = str(_stored(path, "made_by").get("rxt-mrl"))
     if made_by.split(".")[:2] != version("rxt-mrl").split(".")[:2]:
         raise UserError(
             f"--resume: {path.parent} was begun by rxt-mrl {made_by}, this is {version('rxt-mrl')}: resume with that "

@@ -6,27 +6,32 @@ the checkpoint of the one before, so that an interrupted run goes on where it wa
 
 from __future__ import annotations
 
-import json
+import contextlib
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
 from rich.console import Console
 
-from ..errors import UserError
+from ..dialogues.tokenizer import FILE as TOKENIZER_FILE
+from ..dialogues.tokenizer import DialogueTokenizer
+from ..errors import UserError, termination
 from ..evaluation.plots import plot_retention, plot_stages
 from ..evaluation.questions import read
 from ..evaluation.report import Results, retention_table, write_retention
 from ..evaluation.subjects.rxt import RxTSubject
+from ..files import WriteError, read_json, reason, write_json
 from ..model import COMPONENTS, RxT, products
 from ..mrl.config import for_stage
 from ..mrl.stages import Stage
 from ..mrl.trainer import Training, train_mrl
 from ..reports.write import write_report
-from ..runs import RunDir, checkpoints, ranks, write_json
+from ..runs import RunDir, checkpoints, ranks
 from ..seeding import key
 from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageName
 from ..supervised.curves import held_out_line, plot_learning
@@ -36,6 +41,7 @@ from . import provenance
 from .data import RunData
 from .measure import Measuring, effect_lines
 from .recipe import Recipe
+from .rehearsal import rehearse_workers
 from .start import HEAD_FILE, NOTE_FILE, initial_components, initial_head, initial_model, load_head
 
 
@@ -56,7 +62,7 @@ def train(
 
     Raises:
         UserError: for data, plug-ins or directories that do not fit, in one line.
-        KeyboardInterrupt: after Ctrl-C, with everything kept that ``resume`` needs.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, with everything kept that ``resume`` needs.
     """
     stages = [getattr(recipe.supervised, name) for name in STAGE_SETTINGS]
     if not recipe.curriculum and not any(stage is not None and stage.updates != 0 for stage in stages):
@@ -68,38 +74,70 @@ def train(
     if out is None:
         now = ranks.of_main(lambda: f"{datetime.now():%Y%m%d-%H%M%S}")
         out = Path("runs") / f"{recipe.name}-seed{recipe.seed}-{now}"
-    if resume:
-        run = RunDir.resume(out)
-        recipe = provenance.with_choices(recipe, run.recipe_path)
-        provenance.check_same_recipe(recipe, run.recipe_path)
-    else:
-        ranks.of_main(lambda: RunDir.check_free(out, overwrite=overwrite))
-    if recipe.threads is not None:
-        torch.set_num_threads(recipe.threads)
-    folder = out / "checkpoints" / "tokenizer"
-    data = RunData(recipe, checkpoints.load_tokenizer(folder) if resume and folder.is_dir() else None)
-    data.check(complete=run.progress if resume else ())
-    model = initial_model(recipe, data.tokenizer)  # before anything is written: it may not fit
     if not resume:
-        if recipe.products == "auto":
-            chosen = ranks.of_main(lambda: products.choose(model.config))
-            recipe = recipe.model_copy(update={"products": chosen})
-        ranks.of_main(lambda: provenance.write_recipe(recipe, RunDir.create(out, overwrite=overwrite).recipe_path))
-        run = RunDir(out)
-    if ranks.is_main():
-        data.tokenizer.save(folder)
-    else:
-        console = Console(quiet=True)
-    try:
-        assert recipe.products != "auto"
-        with products.using(recipe.products):
-            _Pipeline(recipe, data, run, model, console).run()
-    except KeyboardInterrupt:
-        console.print(f"interrupted; go on with: rxt-mrl train {run.recipe_path} --out {out} --resume", soft_wrap=True)
-        raise
-    finally:
-        run.close()
-    return out
+        ranks.of_main(lambda: RunDir.check_free(out, overwrite=overwrite))
+    run = _opened(lambda: RunDir.resume(out)) if resume else None
+    with contextlib.ExitStack() as leaving:
+        if ranks.size() == 1:  # what starts several ends them by SIGTERM when one is gone
+            leaving.enter_context(termination())
+        if run is not None:
+            leaving.callback(run.close)
+            recipe = provenance.with_choices(recipe, run.recipe_path)
+            provenance.check_same_recipe(recipe, run.recipe_path)
+        if recipe.threads is not None:
+            torch.set_num_threads(recipe.threads)
+        data = RunData(recipe, _tokenizer_of(out) if resume else None)
+        data.check(complete=() if run is None else run.progress)
+        model = initial_model(recipe, data.tokenizer)  # before anything is written: it may not fit
+        if recipe.rollout.workers and recipe.curriculum and recipe.control != "supervised":
+            stage = recipe.curriculum[0]
+            if run is None or "mrl" not in run.progress:
+                setup = data.setup(stage, *next(iter(stage.parts)))
+                ranks.of_main(lambda: rehearse_workers(setup, model, recipe.rollout))
+        if run is None:
+            if recipe.products == "auto":
+                chosen = ranks.of_main(lambda: products.choose(model.config))
+                recipe = recipe.model_copy(update={"products": chosen})
+            text = provenance.recipe_text(recipe)
+            run = _opened(lambda: RunDir.create(out, text, overwrite=overwrite))
+            leaving.callback(run.close)
+        try:
+            if ranks.is_main():
+                data.tokenizer.save(run.path / _TOKENIZER)
+            else:
+                console = Console(quiet=True)
+            assert recipe.products != "auto"
+            with products.using(recipe.products):
+                _Pipeline(recipe, data, run, model, console).run()
+        except (KeyboardInterrupt, UserError) as error:
+            what = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
+            console.print(f"{what}; go on with: {_resume_command(run)}", soft_wrap=True, markup=False, highlight=False)
+            raise
+    return run.path
+
+
+def _opened(opening: Callable[[], RunDir]) -> RunDir:
+    """The run directory that the main process opens; others write to the same one, without a lock of their own."""
+    opened: list[RunDir] = []
+
+    def path() -> Path:
+        opened.append(opening())
+        return opened[0].path
+
+    there = ranks.of_main(path)
+    return opened[0] if opened else RunDir(there)
+
+
+_TOKENIZER = Path("checkpoints", "tokenizer")
+
+
+def _tokenizer_of(run: Path) -> DialogueTokenizer | None:
+    """A run's tokenizer; None where the run was stopped before it was written."""
+    return checkpoints.load_tokenizer(run / _TOKENIZER) if (run / _TOKENIZER / TOKENIZER_FILE).is_file() else None
+
+
+def _resume_command(run: RunDir) -> str:
+    return f"rxt-mrl train {quote(str(run.recipe_path))} --out {quote(str(run.path))} --resume"
 
 
 class _Pipeline:
@@ -114,6 +152,7 @@ class _Pipeline:
         self.results: dict[str, dict[str, Any]] = dict(run.progress)
         self.head = initial_head(recipe)
         self.components = initial_components(recipe)
+        self._last: Path | None = None
 
     def run(self) -> None:
         """All stages that are not complete yet, then the report."""
@@ -129,15 +168,16 @@ class _Pipeline:
     # --- stages ---
 
     def _stage(self, name: str, train: Any) -> None:
-        """Load a complete stage, or train it, save it, measure it and mark it as complete."""
+        """Pass over a complete stage, or train it, save it, measure it and mark it as complete."""
         folder = self.run_dir.path / "checkpoints" / name
         if name in self.results:
-            self.model = checkpoints.load(folder)[0].to(self.device)
+            self._last = folder
             self._carry_on(folder, self.results[name])
             return
+        self._load_last()
         trained = folder / NOTE_FILE
         if trained.is_file():  # interrupted while it was measured
-            note = json.loads(trained.read_text(encoding="utf-8"))
+            note = read_json(trained, "delete it, and --resume trains this stage again")
             self.model = checkpoints.load(trained.parent)[0].to(self.device)
         else:
             note = train()
@@ -157,7 +197,14 @@ class _Pipeline:
             note["retention"][source]["sampled_reward"] = gain
         self.results[name] = note
         self.run_dir.complete(name, note)
+        self.run_dir.path = ranks.of_main(self.run_dir.take_place)
         self._report_stage(name, note)
+
+    def _load_last(self) -> None:
+        """The model of the last complete stage, where a resumed run has passed over it."""
+        if self._last is not None:
+            self.model = checkpoints.load(self._last)[0].to(self.device)
+            self._last = None
 
     def _carry_on(self, folder: Path, note: dict[str, Any]) -> None:
         """What the next stage has to know of a stage that is complete."""
@@ -267,26 +314,41 @@ class _Pipeline:
 
     def _report(self) -> None:
         results = {name: note["retention"] for name, note in self.results.items()}
-        lines = effect_lines(self.results) + list(self.recipe.beside)
-        lines.append(f"run        {self.run_dir.path}")
         if self.recipe.evaluation_sources:
-            subject = RxTSubject(self.model, self.tokenizer, self.recipe.name)
-            about = {"name": subject.name, **subject.about()}
-            path = write_retention(self.run_dir, results, target=about)
-            answers = self.run_dir.evaluation_dir / "answers.parquet"
-            questions = read(answers) if answers.is_file() else None  # of a run that is only reported again
-            page = write_report(self.run_dir.evaluation_dir, json.loads(path.read_text(encoding="utf-8")), questions)[0]
-            lines += [f"report     {path}", f"page       {page}"]
             self.console.print(retention_table(results))
-        lines += [f"picture    {path}" for path in (*self._pictures(results), *self._curves())]
-        lines += [
-            f"model      {checkpoints.locate(self.run_dir.path)}",
-            f"metrics    {self.run_dir.path / 'metrics.jsonl'}",
-            f"           tensorboard --logdir {self.run_dir.path / 'tensorboard'}",
-            f"rollouts   {self.run_dir.path / 'rollouts'}",
-            *([f"talk to it rxt-mrl chat {self.run_dir.path}"] if self.recipe.evaluation_sources else []),
-            f"time       {time.monotonic() - self.started:.0f} s",
-        ]
+        self._print(effect_lines(self.results) + list(self.recipe.beside))
+        folder = self.run_dir.path
+        try:
+            report = self._write(results) if self.recipe.evaluation_sources else []
+            pictures = [*self._pictures(results), *self._curves()]
+        except (OSError, WriteError) as error:
+            said = str(error) if isinstance(error, UserError) else f"{self.run_dir.evaluation_dir}: {reason(error)}"
+            raise UserError(f"{said}; everything is trained and measured, only the report is missing") from error
+        self._print(
+            [
+                f"run        {folder}",
+                *report,
+                *(f"picture    {path}" for path in pictures),
+                f"model      {checkpoints.locate(folder)}",
+                f"metrics    {folder / 'metrics.jsonl'}",
+                f"           tensorboard --logdir {quote(str(folder / 'tensorboard'))}",
+                f"rollouts   {folder / 'rollouts'}",
+                *([f"talk to it rxt-mrl chat {quote(str(folder))}"] if self.recipe.evaluation_sources else []),
+                f"time       {time.monotonic() - self.started:.0f} s",
+            ]
+        )
+
+    def _write(self, results: Results) -> list[str]:
+        """Write ``retention.json`` and the page of figures; where they are."""
+        self._load_last()
+        subject = RxTSubject(self.model, self.tokenizer, self.recipe.name)
+        path = write_retention(self.run_dir, results, target={"name": subject.name, **subject.about()})
+        answers = self.run_dir.evaluation_dir / "answers.parquet"
+        questions = read(answers) if answers.is_file() else None  # of a run that is only reported again
+        page = write_report(self.run_dir.evaluation_dir, read_json(path), questions)[0]
+        return [f"report     {path}", f"page       {page}"]
+
+    def _print(self, lines: Sequence[str]) -> None:
         for line in lines:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .directory import RunDir, write_json
+from ..files import write_json
+from .directory import RunDir
 from .guards import NotFiniteError
 
 __all__ = ["NotFiniteError", "RunDir", "write_json"]

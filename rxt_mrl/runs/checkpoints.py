@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors import safe_open
+
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
+from ..files import damaged, read_json
 from ..model import RxT
 from . import ranks
 from .directory import RunDir
+
+_FILES = ("config.json", "model.safetensors")
 
 
 def save(folder: Path, model: RxT, tokenizer: DialogueTokenizer) -> None:
@@ -25,16 +30,44 @@ def load(folder: Path) -> tuple[RxT, DialogueTokenizer]:
     Raises:
         UserError: when ``folder`` is not a checkpoint, or model and tokenizer do not belong together.
     """
-    for name in ("config.json", "model.safetensors"):
+    for name in _FILES:
         if not (folder / name).is_file():
             raise UserError(f"{folder}: not a checkpoint of ours (no {name}); `rxt-mrl convert` reads published ones")
     tokenizer = load_tokenizer(folder)
+    config, weights = (folder / name for name in _FILES)
+    read_json(config, _advice(folder))
+    _look_at(weights, _advice(folder))
     model = RxT.from_pretrained(str(folder))
     if model.config.vocab_size != tokenizer.vocab_size:
         raise UserError(
             f"{folder}: the model has {model.config.vocab_size} tokens and the tokenizer {tokenizer.vocab_size}"
         )
     return model, tokenizer
+
+
+def _advice(folder: Path) -> str:
+    """What to do about a damaged checkpoint: which of the run's others are whole."""
+    found = sorted(path.parent for path in folder.parent.glob(f"*/{_FILES[0]}") if path.parent != folder)
+    good = [other.name for other in found if _whole(other)]
+    return f"whole checkpoints beside it: {', '.join(good)}" if good else "put back a copy of it, or train anew"
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        read_json(folder / _FILES[0])
+        _look_at(folder / _FILES[1], "")
+    except UserError:
+        return False
+    return True
+
+
+def _look_at(weights: Path, advice: str) -> None:
+    """Read the names and places of the tensors, which a file that was cut or is something else does not have."""
+    try:
+        with safe_open(weights, framework="pt"):
+            return
+    except Exception as error:  # safetensors has several
+        raise damaged(weights, error, advice) from error
 
 
 def load_tokenizer(folder: Path) -> DialogueTokenizer:

@@ -4,6 +4,7 @@
 
     recipe.yaml              the resolved recipe, with versions and git state
     progress.json            which stages are complete, and what the pipeline noted about each
+    running                  while a process trains here: which
     metrics.jsonl            one line per logged step: {"section", "step", "time", ...}
     tensorboard/
     checkpoints/<stage>/     safetensors + config + tokenizer, and the trainer's state
@@ -14,29 +15,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from ..files import WriteError, read_json, reason, write_json, write_text
 from . import ranks
+from .lock import FILE as LOCK
+from .lock import Lock
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _MARK = "recipe.yaml"
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that a killed process leaves the old file or the new one, never half of one."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+_WRITTEN: dict[str, tuple[str, ...] | None] = {
+    **dict.fromkeys((_MARK, LOCK, "progress.json", "metrics.jsonl", "tensorboard", "checkpoints", "not_finite")),
+    "rollouts": (".jsonl",),
+    "evaluation": (".json", ".png", ".parquet", ".html", ".csv", ".md", ".tex", ".part"),
+}
+"""What a run writes, with the endings of the files in a folder where they tell a run's files from a user's."""
 
 
 class RunDir:
@@ -48,50 +52,113 @@ class RunDir:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._takes: Path | None = None
+        self._lock: Lock | None = None
         self._tensorboard: SummaryWriter | None = None
 
     @classmethod
-    def create(cls, path: Path, *, overwrite: bool = False) -> RunDir:
-        """Start a run in an empty or new directory.
+    def create(cls, path: Path, recipe: str, *, overwrite: bool = False) -> RunDir:
+        """Start a run of ``recipe`` (the text of its file) in an empty or new directory.
+
+        One that replaces another is begun beside it, as ``<path>.new``, and takes its place with its first complete
+        stage (:meth:`take_place`): until then the other one is as it was.
 
         Raises:
             UserError: as :meth:`check_free`, or when the directory cannot be made.
         """
         cls.check_free(path, overwrite=overwrite)
+        replaces = cls.holds_run(path)
+        run = cls(_beside(path) if replaces else path)
+        made = not run.path.exists()
         try:
-            if path.exists():
-                shutil.rmtree(path)
-            for name in ("checkpoints", "rollouts", "evaluation", "tensorboard"):
-                (path / name).mkdir(parents=True)
+            run.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"--out {path}: cannot be written ({error.strerror})") from error
-        return cls(path)
+            raise UserError(f"--out {run.path}: cannot be written to ({reason(error)})") from error
+        run._lock = Lock(run.path)
+        try:
+            write_text(run.recipe_path, recipe)
+        except BaseException:  # nothing is left that would have to be removed by hand
+            run.close()
+            if made:
+                run.path.rmdir()
+            raise
+        if replaces:
+            run._takes = path
+        return run
 
     @classmethod
     def check_free(cls, path: Path, *, overwrite: bool = False) -> None:
         """Whether a run may start in ``path``; nothing is changed.
 
         Raises:
-            UserError: when ``path`` is a file, holds a run and ``overwrite`` is False, or holds something else.
+            UserError: when ``path`` is a file, holds a run and ``overwrite`` is False, or holds something else; for
+                ``overwrite`` also when a process is training there, or the folder holds what no run has written.
         """
-        if path.exists() and not path.is_dir():
-            raise UserError(f"--out {path}: is a file, give a directory")
-        if path.is_dir() and any(path.iterdir()):
-            if not cls.holds_run(path):
-                raise UserError(f"--out {path}: holds files that are not a run; give a new or empty directory")
-            if not overwrite:
-                raise UserError(f"--out {path}: already holds a run; --resume goes on with it, --overwrite replaces it")
+        if os.path.lexists(path) and not path.is_dir():
+            what = "a link to nothing" if path.is_symlink() else "a file"
+            raise UserError(f"--out {path}: is {what}, give a directory")
+        if not path.is_dir():
+            return
+        inside = [name for name in listed(path) if name not in (LOCK, f"{_MARK}.part")]  # of one that was killed
+        if not inside:
+            return
+        if not cls.holds_run(path):
+            raise UserError(
+                f"--out {path}: holds files that are not a run ({inside[0]}); give a new or empty directory"
+            )
+        if not overwrite:
+            raise UserError(f"--out {path}: already holds a run; --resume goes on with it, --overwrite replaces it")
+        if foreign := _foreign(path, inside):
+            raise UserError(f"--overwrite: {path} holds {foreign}, which is not of a run; move it away first")
+        if path.is_symlink() or path.resolve() == Path.cwd() or path.is_mount():
+            raise UserError(f"--overwrite: {path} is a link, a mount point or the working directory; empty it yourself")
+        if listed(_beside(path)):
+            raise UserError(
+                f"--overwrite: {_beside(path)} is left of an earlier one that did not complete a stage; go on with it "
+                "by --resume, or remove it"
+            )
+        Lock(path).release()
+
+    def take_place(self) -> Path:
+        """Replace the run that ``overwrite`` named, which is removed; where there is none, nothing is done.
+
+        Returns:
+            Where this run is now.
+
+        Raises:
+            UserError: when a process trains there now, or it cannot be moved; both runs are whole then.
+        """
+        if self._takes is None:
+            return self.path
+        place, old = self._takes, self._takes.with_name(self._takes.name + ".old")
+        lock = Lock(place)  # nobody may begin there in between
+        try:
+            os.rename(place, old)
+            os.rename(self.path, place)
+        except OSError as error:
+            raise UserError(
+                f"--overwrite: {place} cannot be replaced ({reason(error)}); the new run is {self.path}"
+            ) from error
+        assert self._lock is not None
+        self._lock.moved(place)
+        self.path, self._takes = place, None
+        lock.moved(old)
+        lock.release()
+        shutil.rmtree(old, ignore_errors=True)
+        return place
 
     @classmethod
     def resume(cls, path: Path) -> RunDir:
         """Open a run that was started before.
 
         Raises:
-            UserError: when there is no run.
+            UserError: when there is no run, or another process is training in it.
         """
         if not cls.holds_run(path):
             raise UserError(f"--resume: no run in {path} (no {_MARK} there)")
-        return cls(path)
+        run = cls(path)
+        run._lock = Lock(path)
+        return run
 
     @staticmethod
     def holds_run(path: Path) -> bool:
@@ -130,7 +197,8 @@ class RunDir:
     def progress(self) -> dict[str, Any]:
         """What :meth:`complete` noted, by stage name, in the order of completion."""
         path = self.path / "progress.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        advice = "delete it, and --resume measures again what was trained, without training it again"
+        return read_json(path, advice) if path.is_file() else {}
 
     def complete(self, stage: str, note: Mapping[str, Any]) -> None:
         """Mark a stage as complete, with a JSON-able note for later stages and the report."""
@@ -146,35 +214,95 @@ class RunDir:
         numbers = {name: float(value) for name, value in values.items()}
         finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         line = {"section": section, "step": step, "time": round(time.time(), 3), **finite}
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        if self._tensorboard is None:
-            from torch.utils.tensorboard import SummaryWriter
+        path = self.path / "metrics.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise WriteError(path, error) from error
+        try:
+            if self._tensorboard is None:
+                self._tensorboard = self._open_tensorboard()  # writes this line too
+            else:
+                self._draw(self._tensorboard, line)
+        except OSError as error:
+            raise WriteError(self.path / "tensorboard", error) from error
 
-            self._tensorboard = SummaryWriter(str(self.path / "tensorboard"))
-        for name, value in numbers.items():
-            self._tensorboard.add_scalar(f"{section}/{name}", value, step)
+    def _open_tensorboard(self) -> SummaryWriter:
+        """A writer of its own for this process: what others left may end in half a line or in updates done again."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder = self.path / "tensorboard"
+        for left in folder.glob("events.*"):
+            left.unlink()
+        writer = SummaryWriter(str(folder))
+        for line in _whole_lines(self.path / "metrics.jsonl"):
+            self._draw(writer, line)
+        return writer
+
+    @staticmethod
+    def _draw(writer: SummaryWriter, line: Mapping[str, Any]) -> None:
+        for name, value in line.items():
+            if name not in ("section", "step", "time"):
+                number = math.nan if value is None else value
+                writer.add_scalar(f"{line['section']}/{name}", number, line["step"], walltime=line["time"])
 
     def logged(self) -> list[dict[str, Any]]:
         """The lines of ``metrics.jsonl``."""
         path = self.path / "metrics.jsonl"
         return _whole_lines(path) if path.is_file() else []
 
-    def rewind(self, section: str, step: int) -> None:
-        """Forget the logged lines of ``section`` after ``step``: a resumed stage writes them again."""
+    def rewind(self, section: str, step: int, *, again: str | None = None) -> None:
+        """Forget the logged lines of ``section`` that a resumed stage writes again.
+
+        Args:
+            section: of the metrics.
+            step: lines after it are forgotten.
+            again: also the lines of this very step that hold this name.
+        """
         path = self.path / "metrics.jsonl"
         if not path.is_file() or not ranks.is_main():
             return
-        kept = [line for line in _whole_lines(path) if line["section"] != section or line["step"] <= step]
-        temporary = path.with_name("metrics.jsonl.part")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(temporary, path)
+        kept = [
+            line
+            for line in _whole_lines(path)
+            if line["section"] != section or line["step"] < step or (line["step"] == step and again not in line)
+        ]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def close(self) -> None:
-        """Flush and close what is open."""
+        """Flush and close what is open; others may train here."""
         if self._tensorboard is not None:
-            self._tensorboard.close()
+            with contextlib.suppress(OSError):  # a full disk: the next process writes it anew from metrics.jsonl
+                self._tensorboard.close()
             self._tensorboard = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def listed(path: Path) -> list[str]:
+    """What a folder holds, sorted; nothing where it does not exist. What every new file system has does not count."""
+    return sorted(entry.name for entry in path.iterdir() if entry.name != "lost+found") if path.is_dir() else []
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
+
+
+def _foreign(path: Path, inside: Sequence[str]) -> str | None:
+    """The first thing in a run directory that no run has written."""
+    for name in inside:
+        if name not in _WRITTEN and not name.endswith(".part"):
+            return name
+        ending = _WRITTEN.get(name)
+        if ending is None or not (path / name).is_dir():
+            continue
+        for file in sorted((path / name).iterdir()):
+            of_evaluate = (file / "retention.json").is_file() or (file / "parts").is_dir()
+            if not (of_evaluate if file.is_dir() else file.name.endswith(ending)):
+                return f"{name}/{file.name}"
+    return None
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..errors import Terminated, UserError
+from ..files import whole
+from . import ranks
 
 
 class NotFiniteError(UserError):
@@ -35,7 +37,8 @@ class NotFiniteError(UserError):
     def dumped(self, path: Path, content: Mapping[str, Any]) -> NotFiniteError:
         """Store what led to the error with ``torch.save``; the error whose line says where."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({**content, "tensor": self.name, "detail": self.detail}, path)
+        with whole(path) as part:
+            torch.save({**content, "tensor": self.name, "detail": self.detail}, part)
         return NotFiniteError(self.name, self.detail, path)
 
 
@@ -65,7 +68,7 @@ def check_gradients(norm: Tensor, parameters: Iterable[tuple[str, nn.Parameter]]
 
 
 class Interruption:
-    """Whether Ctrl-C was pressed."""
+    """Whether the training was asked to end, by Ctrl-C or by SIGTERM."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -73,28 +76,37 @@ class Interruption:
 
 @contextmanager
 def interrupts_wait() -> Iterator[Interruption]:
-    """Ctrl-C inside takes effect at the end, so that no update is left half done; a second one takes effect at once.
+    """Ctrl-C or SIGTERM inside take effect at the end, so that no update is left half done; a second one at once.
 
     The code inside may look at the :class:`Interruption` to come to its end early. Outside the main thread, where
     signals do not arrive, nothing changes.
 
     Raises:
-        KeyboardInterrupt: at the end, when Ctrl-C was pressed.
+        KeyboardInterrupt: at the end, when Ctrl-C was pressed; after SIGTERM it is a :class:`Terminated`.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    before = signal.getsignal(signal.SIGINT)
+    # What starts several processes ends all by SIGTERM when one is gone: there is nothing to wait for.
+    waiting = (signal.SIGINT, signal.SIGTERM) if ranks.size() == 1 else (signal.SIGINT,)
+    before = {number: signal.getsignal(number) for number in waiting}
+    arrived: list[int] = []
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def handler(number: int, frame: FrameType | None) -> None:
         interruption.requested = True
-        signal.signal(signal.SIGINT, before)
+        arrived.append(number)
+        restore()
 
-    signal.signal(signal.SIGINT, handler)
+    for number in before:
+        signal.signal(number, handler)
     try:
         yield interruption
     finally:
-        signal.signal(signal.SIGINT, before)
-    if interruption.requested:
-        raise KeyboardInterrupt
+        restore()
+    if arrived:
+        raise Terminated if arrived[0] == signal.SIGTERM else KeyboardInterrupt

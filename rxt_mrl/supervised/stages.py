@@ -19,6 +19,7 @@ from ..dialogues.batching import DialogueTensors
 from ..dialogues.template import TokenRows
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
+from ..files import damaged, read_json, whole
 from ..model import MLMHead, RxT
 from ..runs import RunDir, ranks
 from ..runs.guards import Interruption, interrupts_wait
@@ -122,7 +123,8 @@ def run_stage(
     if run is not None and ranks.is_main():
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(stage_model, JointModel) and (stage_model.settings.objective != "ar" or mlm_head is not None):
-            save_model(stage_model.mlm_head, str(run.checkpoint_dir(name) / _HEAD_FILE))
+            with whole(run.checkpoint_dir(name) / _HEAD_FILE) as part:
+                save_model(stage_model.mlm_head, str(part))
     return result
 
 
@@ -130,8 +132,16 @@ def last_checkpoint(run: RunDir, name: StageName) -> Path | None:
     """The newest checkpoint inside a stage that did not come to its end, for ``resume_from``."""
     folder = run.path / "checkpoints" / name / _TRAINER_FOLDER
     # The state is the last file that is written: a folder without it is the half of a checkpoint.
-    found = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    found = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json") if _is_whole(path)]
     return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _is_whole(state: Path) -> bool:
+    try:
+        read_json(state)
+    except UserError:  # half of it: the process was killed while it was written
+        return False
+    return True
 
 
 def _check(name: StageName, settings: StageSettings, data: object) -> None:
@@ -184,7 +194,10 @@ def _stage_model(
             mlm_head = MLMHead(model.config).to(model.device)
             left = None if run is None else run.path / "checkpoints" / "joint" / _HEAD_FILE
             if name == "interaction" and left is not None and left.is_file():
-                load_model(mlm_head, str(left))
+                try:
+                    load_model(mlm_head, str(left))
+                except Exception as error:  # safetensors and torch have several
+                    raise damaged(left, error, "delete it, and the stage begins with a new one") from error
         answers_only = isinstance(settings, InteractionSettings)
         return JointModel(model, mlm_head, settings, mask_id=tokenizer.mask_id, answers_only=answers_only)
     if isinstance(settings, MemoryAttentionSettings):

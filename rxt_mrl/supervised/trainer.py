@@ -7,7 +7,10 @@ may follow a time budget, sums that are logged as means over tokens, and one lin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import pickle
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,10 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..contracts import Unfreeze
+from ..files import WriteError, damaged
 from ..model.components import by_component, freeze_to, parameter_groups, trained_components
 from ..runs import ranks
 from ..runs.guards import NotFiniteError, check_finite, check_gradients
@@ -176,6 +181,14 @@ class StageTrainer(Trainer):
 
     # --- checkpoints ---
 
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        try:
+            super()._save_checkpoint(model, trial)
+        except Exception as error:  # the libraries that write its files have several
+            folder = Path(self.args.output_dir or ".") / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            shutil.rmtree(folder, ignore_errors=True)
+            raise WriteError(folder, error) from error
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir or ".")
@@ -183,4 +196,36 @@ class StageTrainer(Trainer):
             save_model(self.stage_model, str(folder / _WEIGHTS))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        load_model(self.stage_model, str(Path(resume_from_checkpoint) / _WEIGHTS))
+        with _readable(Path(resume_from_checkpoint) / _WEIGHTS):
+            load_model(self.stage_model, str(Path(resume_from_checkpoint) / _WEIGHTS))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        for name in ("optimizer.pt", "scheduler.pt"):
+            with _readable(Path(checkpoint) / name):
+                torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True)
+        with _readable(Path(checkpoint) / "optimizer.pt"):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            super()._load_rng_state(checkpoint)
+            return
+        with _readable(Path(checkpoint) / "rng_state.pth"):
+            super()._load_rng_state(checkpoint)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What goes wrong inside is a damaged file of the checkpoint that a stage goes on from."""
+    try:
+        yield
+    except Exception as error:  # a damaged file may raise anything
+        said = ValueError("it holds something else, and nothing of it was run")
+        raise damaged(
+            path,
+            said if isinstance(error, pickle.UnpicklingError) else error,
+            f"delete {path.parent}, and --resume begins the stage anew",
+        ) from error

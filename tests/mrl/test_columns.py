@@ -13,8 +13,8 @@ from rxt_mrl.dialogues.schema import from_row, to_row
 from rxt_mrl.dialogues.sources.rows import Columns as Names
 from rxt_mrl.dialogues.sources.rows import dialogue_from_row
 from rxt_mrl.mrl import rescore
-from rxt_mrl.mrl.environment import try_reward
 from rxt_mrl.mrl.journal import Journal
+from rxt_mrl.pipeline.rehearsal import rehearse
 
 ROW = {
     "q": "a",
@@ -81,7 +81,7 @@ def test_a_missing_column_is_said_before_the_run(tmp_path, setup_of, told, token
     for name in ("told", "by_name"):
         setup = setup_of(dialogues=told, reward=RewardSpec(terms=[{"use": f"{file}:{name}"}], on_error="skip"))
         with pytest.raises(MissingColumnError, match=r"reward '(told|by_name)' needs the column 'level'.*number, turn"):
-            try_reward(setup.make(1), tokenizer.eos_id)
+            rehearse(setup, "curriculum.0")
 
 
 def test_a_batch_of_rows_with_different_columns():
