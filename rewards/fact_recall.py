@@ -120,6 +120,21 @@ class FactRecall:
             stated += claims(said, value, echo, whole) or (denied_too and mentions(said, value))
         return stated / len(wanted)
 
+    def problems(self, reference: str, query: str, asks: Sequence[Ask]) -> list[str]:
+        """What is wrong with an annotated row: its reference does not earn 1, or a wrong value is the right one."""
+        told = told_asks(asks)
+        found = []
+        for ask in told:
+            value = value_words(ask.value) if any(not _plainly_other(ask.value, wrong) for wrong in ask.wrong) else ()
+            same = [other for other in ask.wrong if value and value_words(other) == value]
+            found += [f"wrong lists {other!r}, which is the right value {ask.value!r}" for other in same]
+        if not told or not reference.strip() or (len(told) == 1 and _plainly_said(told[0].value, reference)):
+            return found
+        if self.score(reference, reference, query, told) < 1:
+            values = ", ".join(repr(ask.value) for ask in told)
+            found.append(f"the reference {reference!r} does not state {values}, so it would not earn the full reward")
+        return found
+
     def _trick(
         self,
         said: Text,
@@ -141,6 +156,18 @@ class FactRecall:
         ):
             return True
         return any(_copies(said, parse(past)) for past in history) and said.words != model.words
+
+
+def _plainly_other(value: str, wrong: str) -> bool:
+    """Whether two values differ for certain, without reading them."""
+    return (
+        value.isascii() and wrong.isascii() and value.isalpha() and wrong.isalpha() and value.lower() != wrong.lower()
+    )
+
+
+def _plainly_said(value: str, reference: str) -> bool:
+    """Whether a word stands in a reference for certain."""
+    return value.isascii() and value.isalpha() and value in reference.rstrip(".!").split(" ")
 
 
 def told_asks(asks: Sequence[Ask]) -> tuple[Ask, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from rxt_mrl.rewards.fact_recall import FactRecall
 
 from rxt_mrl.contracts import Ask
+from rxt_mrl.dialogues.sources import DataSettings, load_dialogues
 
 KINDS = yaml.safe_load((Path(__file__).parent / "kinds.yaml").read_text(encoding="utf-8"))
 
@@ -55,3 +57,25 @@ def test_exact_reads_markup_too() -> None:
     exact = FactRecall(match="exact")
     for answer in ("**Rex**", "Answer: Rex", '{"answer": "Rex"}', "Rex \U0001f436"):
         assert exact.score(answer, "", "", [Ask("Rex", 0)]) == 1.0, answer
+
+
+def test_every_loaded_row_is_checked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def row(reference: str, value: str, *wrong: str) -> dict[str, object]:
+        asks = [{"value": value, "told_at": 0, "wrong": list(wrong)}]
+        turn = {"query": "What is it?", "answer": reference, "asks": asks}
+        return {"query": "It is so.", "answer": "Yes.", "interactions": [turn]}
+
+    rows = [
+        row("It is red.", "red", "blue"),
+        row("It is 3.", "4"),
+        row("It is three.", "three", "3"),
+        row("Yes: 1,000.", "1000"),
+    ]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(item) + "\n" for item in rows))
+    report = load_dialogues(DataSettings(source="jsonl", path=str(tmp_path / "train.jsonl"))).report
+    assert [(item.number, item.problem.partition(" which")[0][:45]) for item in report.doubtful] == [
+        (2, "interaction 1: the reference 'It is 3.' does "),
+        (3, "interaction 1: wrong lists '3',"),
+    ]
+    assert "2 doubtful facts" in caplog.text
+    assert any(line.startswith("  doubtful: train.jsonl line 2") for line in report.lines())

@@ -11,6 +11,7 @@ without a validation split gets one by ``holdout``. Nothing is substituted silen
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,8 @@ from .rows import (
 from .settings import BUILT_IN, DataSettings, Split
 
 __all__ = ["EPISODES", "DataSettings", "LoadedDialogues", "Split", "load_dialogues", "load_pairs", "load_texts"]
+
+log = logging.getLogger(__name__)
 
 EPISODES = 1000
 """Dialogues of an endless source where nothing says how many."""
@@ -88,6 +91,8 @@ def load_dialogues(
     steps = steps or settings.steps
     limit = _least(episodes, settings.limit)
     report = LoadReport(settings.label, _split(split))
+    if settings.source != "storyworld":  # whose own facts a test reads
+        report.judge = find("reward", "fact_recall")()
     records = _records(settings, _split(split), steps=steps, episodes=limit, seed=seed)
 
     def parse(value: Any) -> list[Dialogue]:
@@ -100,7 +105,10 @@ def load_dialogues(
             dialogue = carried_words(dialogue)
         return dialogue if settings.references or split == "validation" else without_references(dialogue)
 
-    return LoadedDialogues(collect(records, parse, report, on_bad_row=settings.on_bad_row, limit=limit), report)
+    dialogues = collect(records, parse, report, on_bad_row=settings.on_bad_row, limit=limit)
+    if report.doubtful:
+        log.warning("%d doubtful facts in %s, the first: %s", len(report.doubtful), settings.label, report.doubtful[0])
+    return LoadedDialogues(dialogues, report)
 
 
 def load_texts(

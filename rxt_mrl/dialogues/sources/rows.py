@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from ...contracts import Dialogue
+from ...contracts import OWN_WORDS, Dialogue
 from ...errors import UserError
 from ...settings import Settings
 from ...texts import half_character
@@ -89,6 +89,9 @@ class LoadReport:
         kept: rows that were used.
         made: dialogues, pairs or texts that they gave (a dialogue of N follow-ups gives 1 + N pairs).
         bad: rows that were left out because something is wrong with them (``on_bad_row: skip``).
+        doubtful: what does not fit in the facts of rows that are used: a reference that would not earn the full reward,
+            a wrong value that is the right one.
+        judge: what says so, the reward ``fact_recall``; None: nobody.
         passed: rows left out on purpose, by reason (a story with too few facts, a row held out).
         tally: what became of the turns of conversations; None: the rows are no conversations.
         drops: rows with turns that were dropped, and why.
@@ -103,6 +106,8 @@ class LoadReport:
     passed: Counter[str] = field(default_factory=Counter)
     tally: Tally | None = None
     drops: list[str] = field(default_factory=list)
+    doubtful: list[BadRow] = field(default_factory=list)
+    judge: Any = None
 
     def count(self, record: Record, left_out: str = "") -> None:
         """Count the turns of a conversation; ``left_out`` says why none of them is used."""
@@ -123,6 +128,9 @@ class LoadReport:
         out += [f"  bad: {row}" for row in self.bad[:show]]
         if len(self.bad) > show:
             out.append(f"  ... and {len(self.bad) - show} more")
+        out += [f"  doubtful: {row}" for row in self.doubtful[:show]]
+        if len(self.doubtful) > show:
+            out.append(f"  ... and {len(self.doubtful) - show} more that are doubtful")
         if self.tally is not None:
             out += self.tally.lines()
             out += [f"  dropped turns: {drop}" for drop in self.drops[:show]]
@@ -195,11 +203,25 @@ def take(
             continue
         report.kept += 1
         report.count(record)
+        for problem in _doubts(items, report.judge):
+            report.doubtful.append(BadRow(record.place, record.unit, record.number, problem))
         for item in items:
             report.made += 1
             yield item
             if limit is not None and report.made >= limit:
                 return
+
+
+def _doubts(items: Sequence[Any], judge: Any) -> list[str]:
+    """What does not fit in the facts of dialogues."""
+    return [
+        f"interaction {number}: {problem}"
+        for item in items
+        if judge is not None and isinstance(item, Dialogue)
+        for number, turn in enumerate(item.interactions, start=1)
+        if turn.asks and not any(ask.slot == OWN_WORDS for ask in turn.asks)
+        for problem in judge.problems(turn.answer, turn.query, turn.asks)
+    ]
 
 
 def nothing_left(report: LoadReport) -> str:
