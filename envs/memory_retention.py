@@ -25,6 +25,7 @@ from rxt_mrl.scoring import RewardLike, RewardResult, WeightedReward, build_rewa
 
 from .actions import accept, choose
 from .episodes import EpisodeBatch, Shuffler, check_dialogues
+from .info import TextInfo
 from .spaces import observation_space, token_space
 
 
@@ -42,7 +43,8 @@ class MemoryRetentionVectorEnv(VectorEnv):
     - ``mode`` ``(num_envs,)``: what was asked for; ``asks`` ``(num_envs,)``: tuples of
       :class:`~rxt_mrl.contracts.Ask`; ``distance`` ``(num_envs,)``: how many interactions ago the fact was told (-1
       where no fact or several are asked); ``columns`` ``(num_envs,)``: mappings of the data's other columns;
-    - ``answer``: the accepted action; ``query``, ``generated``, ``reference``: ``TokenText`` (decoded when used);
+    - ``answer``: the accepted action; ``query``, ``generated``, ``reference``: ``ids`` and ``mask``, with the text as
+      ``.text`` (decoded when used);
     - ``terms``, ``metrics``: ``{name: (num_envs,) float32}``, NaN where a term does not apply; ``valid``
       ``(num_envs,)``: False where no term applies, or one failed and ``on_error`` is ``skip`` - the reward is then
       unknown: the 0 in its place must be masked.
@@ -68,12 +70,13 @@ class MemoryRetentionVectorEnv(VectorEnv):
         max_new_tokens: most tokens of an answer, [EOS] included; None: as wide as the reference answers.
         seed: of the first ``reset``, where that gets none.
         autoreset: ``same_step`` or ``disabled``.
+        render_mode: ``ansi``: ``render()`` returns the dialogues so far as text, one for each row.
 
     Raises:
         UserError: for dialogues that are too short, and for values outside of what is said here.
     """
 
-    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - Gymnasium's name
+    metadata = {"render_modes": ["ansi"], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - Gymnasium's name
 
     def __init__(
         self,
@@ -89,6 +92,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         max_new_tokens: int | None = None,
         seed: int | None = None,
         autoreset: AutoresetMode | str = AutoresetMode.SAME_STEP,
+        render_mode: str | None = None,
     ) -> None:
         self.dialogues, self.tokenizer = dialogues.to("cpu"), tokenizer
         self.num_envs = _at_least_one("num_envs", num_envs)
@@ -103,6 +107,9 @@ class MemoryRetentionVectorEnv(VectorEnv):
         self.defer = False
         # A copy: a reward must not move with the embedding that is being trained.
         self.embedding = None if embedding is None else embedding.detach().to("cpu", copy=True)
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise UserError(f"render_mode: {render_mode!r} is not one of {', '.join(self.metadata['render_modes'])}")
+        self.render_mode = render_mode
         self.autoreset_mode = _autoreset_mode(autoreset)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
 
@@ -257,6 +264,14 @@ class MemoryRetentionVectorEnv(VectorEnv):
             pairs.append((self.tokenizer.decode(query["ids"][row][query["mask"][row].astype(bool)].tolist()), ""))
         return pairs
 
+    def render(self) -> tuple[str, ...] | None:
+        """Per row, the interactions so far and the open query, as text; None without a render mode."""
+        if self.render_mode is None:
+            return None
+        return tuple(
+            "\n".join(f"> {query}\n{answer}" for query, answer in self.transcript(row)) for row in range(self.num_envs)
+        )
+
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _accepted(self, actions: Mapping[str, Any], count: int) -> TokenArray:
@@ -367,7 +382,8 @@ class MemoryRetentionVectorEnv(VectorEnv):
             "generated": self._text(answer["ids"], answer["mask"]),
             "reference": self._text(reference["ids"], reference["mask"]),
         }
-        info: dict[str, Any] = {**texts, "terms": {}, "metrics": {}, "valid": np.ones(len(rows), dtype=bool)}
+        shown = {name: TextInfo(text) for name, text in texts.items()}
+        info: dict[str, Any] = {**shown, "terms": {}, "metrics": {}, "valid": np.ones(len(rows), dtype=bool)}
         info["failed"] = np.zeros(len(rows), dtype=bool)
         rewards = np.zeros(len(rows), dtype=np.float32)
         begun: list[tuple[Callable[[], RewardResult], np.ndarray]] = []

@@ -21,9 +21,9 @@ class MemoryRetentionEnv(gym.Env):
     """One dialogue at a time, with the rules of :class:`~rxt_mrl.envs.MemoryRetentionVectorEnv`.
 
     Observations and actions are those of the vector environment without their first axis. ``info`` is plain data:
-    ``episode`` and ``step`` (int), ``written`` (arrays ``(tokens,)``), and after a step ``mode`` (str), ``asks`` (tuple
-    of ``Ask``), ``distance`` (int), ``answer`` (arrays), ``terms`` and ``metrics`` (``{name: float}`` of those that
-    apply), ``valid`` (bool) and ``text`` (``query``, ``generated``, ``reference`` as strings).
+    ``dialogue`` and ``step`` (int), ``written`` (arrays ``(tokens,)``), and after a step ``mode`` (str), ``asks``
+    (tuple of ``Ask``), ``distance`` (int), ``answer`` (arrays), ``terms`` and ``metrics`` (``{name: float}`` of those
+    that apply), ``valid`` (bool) and ``text`` (``query``, ``generated``, ``reference`` as strings).
 
     For an environment of your own, set ``vector_class`` in a subclass.
 
@@ -49,12 +49,9 @@ class MemoryRetentionEnv(gym.Env):
         taken = {"num_envs", "autoreset"} & set(options)
         if taken:
             raise UserError(f"{sorted(taken)[0]} is an option of the vector environment only")
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise UserError(f"render_mode: {render_mode!r} is not one of {', '.join(self.metadata['render_modes'])}")
         self.render_mode = render_mode
-        self.vector = self.make_vector(
-            dialogues, tokenizer, **{"reward": "fact_recall", **options}, num_envs=1, autoreset=AutoresetMode.DISABLED
-        )
+        options = {"reward": "fact_recall", **options, "render_mode": render_mode}
+        self.vector = self.make_vector(dialogues, tokenizer, **options, num_envs=1, autoreset=AutoresetMode.DISABLED)
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
 
@@ -94,9 +91,8 @@ class MemoryRetentionEnv(gym.Env):
 
     def render(self) -> str | None:
         """The interactions so far and the open query, as text; None without a render mode."""
-        if self.render_mode is None:
-            return None
-        return "\n".join(f"> {query}\n{answer}" for query, answer in self.vector.transcript(0))
+        rendered = self.vector.render()
+        return None if rendered is None else rendered[0]
 
     def hidden(self) -> dict[str, Any]:
         """What the agent must not see, for oracles (see the vector environment's ``hidden``)."""
@@ -116,7 +112,7 @@ def _first(batch: Any) -> Any:
 
 def _single_info(info: dict[str, Any]) -> dict[str, Any]:
     single: dict[str, Any] = {
-        "episode": int(info["episodes"][0]),
+        "dialogue": int(info["episodes"][0]),  # not "episode": there, Gymnasium's RecordEpisodeStatistics writes
         "step": int(info["step"][0]),
         "written": _first(info["written"]),
     }

@@ -5,15 +5,22 @@ Heavy imports happen inside the commands, so that ``--help`` and errors answer a
 
 from __future__ import annotations
 
+import errno
+import io
+import json
+import os
+import re
 import sys
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
 from .errors import Terminated, UserError, termination
+from .plugins import untrusted
 
 app = typer.Typer(
     name="rxt-mrl",
@@ -34,6 +41,9 @@ RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name (`rxt-
 Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key; repeatable.")]
 RewardOption = Annotated[
     str | None, typer.Option("--reward", metavar="NAME|FILE.py:NAME", help="Train with this reward alone.")
+]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Run the Python files that the run's stored recipe names.")
 ]
 
 
@@ -61,7 +71,7 @@ def train(
 
     assignments = [
         *(sets or []),
-        *([f"reward={reward}"] if reward else []),
+        *([f"reward={_plain(reward)}"] if reward is not None else []),
         *([f"seed={seed}"] if seed is not None else []),
     ]
     loaded = load_recipe(recipe, assignments)
@@ -97,11 +107,12 @@ def evaluate(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
     reward: Annotated[str | None, typer.Option(metavar="NAME|FILE.py:NAME", help="What the score is made of.")] = None,
     sets: Assignments = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Measure what a model remembers, with controls; the same command goes on after an interruption."""
     from .pipeline.evaluate import evaluate_target
 
-    assignments = [*(sets or []), *([f"evaluation.reward={reward}"] if reward else [])]
+    assignments = [*(sets or []), *([f"evaluation.reward={_plain(reward)}"] if reward is not None else [])]
     evaluate_target(
         target,
         data=data or (),
@@ -112,6 +123,7 @@ def evaluate(
         out=out,
         as_json=json_,
         assignments=assignments,
+        trust_code=trust_code,
         console=console,
     )
 
@@ -124,11 +136,17 @@ def baseline(
     steps: Annotated[list[int] | None, typer.Option(min=1, help="Follow-ups to compare at; repeatable.")] = None,
     episodes: Annotated[int | None, typer.Option(min=2, help="Held-out dialogues of each length.")] = None,
     sets: Assignments = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Train a stateless model of the same size on the same dialogues, with TRL; of a run: compare the two."""
     from .pipeline.baseline import baseline_of
+    from .pipeline.recipe_files import texts_of
+    from .runs import RunDir
 
-    baseline_of(target, out=out, peer=peer, steps=steps, episodes=episodes, assignments=sets or [], console=console)
+    # A run may be somebody else's: what its recipe names is not what the user named.
+    stranger = RunDir.holds_run(Path(target)) and not trust_code
+    with untrusted(f"the recipe of {target}", given=texts_of(sets or [])) if stranger else nullcontext():
+        baseline_of(target, out=out, peer=peer, steps=steps, episodes=episodes, assignments=sets or [], console=console)
 
 
 @app.command()
@@ -308,9 +326,9 @@ def reward_check(
     from .scoring import check_reward
 
     report = check_reward(name, override({}, options or []), columns=override({}, columns or []))
-    report.print(console)
-    if not report.ok:
-        raise typer.Exit(1)
+    if report.kinds or report.ok:
+        report.print(console)
+    report.raise_if_broken()
 
 
 @env_app.command("check")
@@ -327,26 +345,104 @@ def env_check(
     report.raise_if_broken()
 
 
-def main() -> None:
-    """Entry point: mistakes of the user are one line and exit code 2, Ctrl-C is 130, SIGTERM is 143."""
+def _plain(text: str) -> str:
+    """A text as YAML that means this text: a path may hold ``#``, ``: `` or brackets."""
+    return text if re.fullmatch(r"[A-Za-z_./][\w./:+-]*\w", text) else json.dumps(text, ensure_ascii=False)
+
+
+def main() -> NoReturn:
+    """Entry point: runs the command and ends the process.
+
+    ======  ==========================================================================================
+    code    what happened
+    ======  ==========================================================================================
+    0       done
+    1       whoever read the output closed it (``| head``); nothing is said
+    2       a mistake of the user's or of the machine's (a wrong key, a full disk); one line says which
+    130     Ctrl-C
+    143     SIGTERM
+    ======  ==========================================================================================
+
+    Anything else is a defect of ours, and shows its traceback.
+    """
+    # Half a character, or one that the terminal's encoding lacks, is shown as an escape: it must not end the command.
+    _reconfigure(sys.stdout, "backslashreplace")
+    _reconfigure(sys.stderr, "backslashreplace")
+    _reconfigure(sys.stdin, "surrogateescape")
     try:
         with termination():
-            app()
-    except UserError as error:
-        print(f"rxt-mrl: {error}", file=sys.stderr)
-        sys.exit(2)
-    except (KeyboardInterrupt, SystemExit) as leaving:  # typer makes a SystemExit of Ctrl-C
-        if not _comes_of(leaving, KeyboardInterrupt):
+            code = app(prog_name="rxt-mrl", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:
+        line = said(error)
+        if line is None:
             raise
-        terminated = _comes_of(leaving, Terminated)
-        print("rxt-mrl: terminated" if terminated else "rxt-mrl: interrupted", file=sys.stderr)
-        sys.exit(143 if terminated else 130)
+        code = 2
+        _print(line)
+    else:
+        code = code if isinstance(code, int) else 0
+    if code == 130:
+        code = 143 if Terminated.happened else 130
+        _print("terminated" if Terminated.happened else "interrupted")
+    _let_go(sys.stdout)
+    sys.exit(code)
 
 
-def _comes_of(error: BaseException | None, kind: type[BaseException]) -> bool:
-    while error is not None and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
-    return error is not None
+def said(error: Exception) -> str | None:
+    """What the user is told of an error, in one line; None for a defect of ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError):
+        reason = error.strerror or _first_line(error)
+        if error.errno == errno.ENOSPC:
+            reason += " (free some, then repeat the command; a run goes on with --resume)"
+        return f"{error.filename}: {reason}" if error.filename else f"cannot read or write: {reason}"
+    kind = type(error).__name__
+    if kind in ("MemoryError", "OutOfMemoryError") or "t allocate memory" in str(error):
+        return f"out of memory: {_first_line(error)}"
+    if hasattr(error, "format_message"):  # of Typer, whose own copy of click has no public name
+        return _usage(error)
+    return None
+
+
+def _usage(error: Any) -> str:
+    name = "rxt-mrl" if error.ctx is None else error.ctx.command_path
+    if type(error).__name__ == "NoArgsIsHelpError":  # which has printed the help
+        return f"what to do? See {name} --help"
+    message = " ".join(error.format_message().split())
+    return f"{message.rstrip('.')}; see {name} --help"
+
+
+def _print(line: str) -> None:
+    try:
+        print("rxt-mrl: " + " ".join(line.split("\n")), file=sys.stderr, flush=True)
+    except OSError:  # nobody reads it: the code says enough
+        _let_go(sys.stderr)
+
+
+def _let_go(stream: Any) -> None:
+    """Write out what is left; where that cannot be done, forget it, so that Python does not try again at its end."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except (OSError, ValueError):
+            return
+
+
+def _reconfigure(stream: Any, errors: str) -> None:
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=errors)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
 
 
 if __name__ == "__main__":

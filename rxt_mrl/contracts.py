@@ -12,6 +12,7 @@ and nothing deeper. Shapes are given as ``(episodes, tokens)``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
 
@@ -22,7 +23,7 @@ from pydantic import Field
 
 from .errors import MissingColumnError, UserError  # noqa: F401 - offered here
 from .settings import Settings
-from .terms import Calls, Mode, RewardSpec, RewardTerm, Strategy, mode_of, reward  # noqa: F401 - offered here
+from .terms import Calls, Mode, RewardSpec, RewardTerm, Strategy, mode_of, plugin, reward  # noqa: F401 - offered here
 from .texts import Columns, TextCodec, TokenText, WordCodec, pad
 
 # --- dialogues -------------------------------------------------------------------------------------------------------
@@ -231,6 +232,12 @@ class RewardContext:
         keep = tokens.content_mask.unsqueeze(-1).to(self.embedding.dtype)
         total = (self.embedding[tokens.ids] * keep).sum(1)
         return total / keep.sum(1).clamp(min=1)
+
+    def copy(self) -> RewardContext:
+        """The same context in memory of its own, the frozen embedding apart: what is done to one leaves the other."""
+        texts = {name: getattr(self, name).copy() for name in ("query", "generated", "reference")}
+        columns = Columns(deepcopy(dict(self.columns)))
+        return replace(self, **texts, columns=columns, history=tuple(turn.copy() for turn in self.history))
 
     def select(self, rows: Sequence[int]) -> RewardContext:
         """The same context, restricted to some episodes (for error reports and rewards on subsets)."""

@@ -20,6 +20,13 @@ class MissingColumnError(UserError):
 class Terminated(KeyboardInterrupt):
     """SIGTERM: what Ctrl-C is at a terminal, from a machine that is taken away. The command line exits with 143."""
 
+    happened = False
+    """Whether it was raised since the last :func:`termination` began: command line libraries forget which it was."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        Terminated.happened = True
+
 
 @contextmanager
 def termination() -> Iterator[None]:
@@ -31,6 +38,7 @@ def termination() -> Iterator[None]:
     def handler(number: int, frame: FrameType | None) -> None:
         raise Terminated
 
+    Terminated.happened = False
     before = signal.signal(signal.SIGTERM, handler)
     try:
         yield

@@ -28,9 +28,11 @@ RENAMED = {
 
 
 class Settings(BaseModel):
-    """A section of a recipe. Unknown keys and wrong values are errors, never ignored."""
+    """A section of a recipe. Unknown keys and wrong values are errors, never ignored; so are infinity and NaN."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

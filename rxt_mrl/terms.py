@@ -59,6 +59,19 @@ def reward(
     return declare
 
 
+def plugin(kind: Literal["env", "source"], *, name: str | None = None) -> Callable[[_Declared], _Declared]:
+    """Declare a function or class to be an environment or a source of dialogues, so that a dotted path may name it.
+
+    A subclass of ``gymnasium.vector.VectorEnv``, and what an entry point names, need no declaration.
+    """
+
+    def declare(target: _Declared) -> _Declared:
+        setattr(target, f"{kind}_name", name or target.__name__)
+        return target
+
+    return declare
+
+
 class Calls(Settings):
     """How a slow reward is called: ``limit`` calls at a time, each again after a failure; scores are kept on disk."""
 

@@ -102,6 +102,7 @@ class TokenText:
         self.mask = mask.bool()
         self._special_ids = torch.as_tensor(list(special_ids), dtype=torch.long)
         self._decode = decode
+        self._original: TokenText | None = None
 
     def __len__(self) -> int:
         return self.ids.shape[0]
@@ -114,11 +115,19 @@ class TokenText:
     @cached_property
     def text(self) -> list[str]:
         """The decoded content of every row, specials left out."""
+        if self._original is not None:
+            return list(self._original.text)
         return [self._decode(row[keep].tolist()) for row, keep in zip(self.ids, self.content_mask, strict=True)]
 
     def only(self, keep: torch.Tensor) -> TokenText:
         """The same batch with some of its tokens only: ``keep`` is bool ``(episodes, tokens)`` or ``(episodes, 1)``."""
         return TokenText(self.ids, self.mask & keep, self._special_ids.tolist(), self._decode)
+
+    def copy(self) -> TokenText:
+        """The same batch in memory of its own; the texts are decoded once for it and its copies."""
+        copied = TokenText(self.ids.clone(), self.mask.clone(), self._special_ids.tolist(), self._decode)
+        copied._original = self if self._original is None else self._original
+        return copied
 
     def select(self, rows: Sequence[int]) -> TokenText:
         """The same batch, restricted to some rows."""

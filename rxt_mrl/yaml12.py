@@ -16,6 +16,8 @@ import yaml
 
 from .errors import UserError
 
+DEEPEST = 100
+"""Levels of nesting."""
 MOST_NODES = 100_000
 """Values of a document with its aliases written out; a few lines of them can stand for billions."""
 
@@ -38,6 +40,17 @@ class _Loader(yaml.SafeLoader):
     """The scalars above; a key given twice is refused, where YAML keeps the last one in silence."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's name
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            mark = self.peek_event().start_mark
+            raise UserError(f"line {mark.line + 1}: nested more than {DEEPEST} levels deep")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def compose_document(self) -> yaml.Node | None:
         document = super().compose_document()
@@ -139,8 +152,6 @@ def parse(text: str) -> Any:
         raise UserError(f"not YAML{where}: {error.problem}") from error
     except yaml.reader.ReaderError as error:
         raise UserError(f"not YAML, character {int(error.character):#04x} is not allowed") from error
-    except RecursionError:
-        raise UserError("not YAML that can be read: nested too deeply") from None
     except (ValueError, OverflowError) as error:  # a tag that does not fit its value, as in !!int x
         if isinstance(error, UserError):
             raise

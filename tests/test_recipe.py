@@ -143,7 +143,7 @@ def test_extends_changes_key_by_key_and_replaces_lists(tiny: Path, tmp_path: Pat
     path = tmp_path / "mine.yaml"
     path.write_text(
         f"extends: {tiny}\nname: mine\nalgorithm: {{optimizer: {{learning_rate: 0.5}}}}\n"
-        "curriculum: [{steps: 1, updates: 1}]\n"
+        "curriculum: [{steps: 1, updates: 2}]\n"
     )
     again = tmp_path / "again.yaml"
     again.write_text("extends: mine.yaml\nseed: 7\n")

@@ -62,7 +62,7 @@ def test_what_is_written_reads_back_the_same(value: object) -> None:
         ('a: "x\\0y"', "line 1: a text holds a NUL character (\\u0000)"),
         ("a: &x [*x]", "line 1: an alias stands inside of what it names"),
         ("9" * 5000, "line 1: 99999999999999999999... (5000 characters) is no whole number"),
-        ("[" * 5000, "not YAML that can be read: nested too deeply"),
+        ("[" * 5000, "line 1: nested more than 100 levels deep"),
         ("!!int x", "line 1: x is no whole number"),
         ("!!python/name:os.system x", "not YAML, line 1, column 1: could not determine a constructor for the tag"),
         ("a\x00b", "not YAML, character 0x00 is not allowed"),

@@ -7,6 +7,8 @@ gets the ordinary tokens of these letters.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -111,6 +113,14 @@ class DialogueTokenizer:
     def vocab_size(self) -> int:
         """Number of token ids, specials included."""
         return int(self.tokenizer.get_vocab_size(with_added_tokens=True))
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what the ids mean: of all tokens with their ids, and of the merges."""
+        merges = json.loads(self.tokenizer.to_str())["model"].get("merges", [])
+        pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+        content = json.dumps([sorted(self.tokenizer.get_vocab(with_added_tokens=True).items()), pairs])
+        return hashlib.sha256(content.encode()).hexdigest()
 
     # --- text to ids ---------------------------------------------------------------------------------------------
 

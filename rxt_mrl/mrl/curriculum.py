@@ -67,11 +67,13 @@ def promoted(rule: Promotion, reward: float, counters: Counters) -> bool:
     ``threshold``: the reward reached ``value``. ``plateau``: it did not exceed the best one by ``value`` for
     ``patience`` evaluations in a row.
     """
-    improved = counters.best is None or reward > counters.best + (rule.value if rule.rule == "plateau" else 0.0)
+    improved = counters.best is None or reward > counters.best + (
+        (rule.value or 0.0) if rule.rule == "plateau" else 0.0
+    )
     counters.best = reward if improved else counters.best
     counters.stale = 0 if improved else counters.stale + 1
     if rule.rule == "threshold":
-        return reward >= rule.value
+        return reward >= (rule.value or 0.0)
     return rule.rule == "plateau" and counters.stale >= rule.patience
 
 

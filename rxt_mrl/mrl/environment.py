@@ -47,6 +47,12 @@ class StageSetup:
         """The environment with ``count`` rows."""
         return plugins.build(self.environment, "environment", {**self.options, **self._accepted(), "num_envs": count})
 
+    @property
+    def steps(self) -> int | None:
+        """Steps of an episode, where the environment is told them; None: they are its own."""
+        told = "steps" in self._accepted() or "steps" in self.options
+        return self.options.get("steps", self.offered["steps"]) if told else None
+
     def dialogues(self) -> int:
         """How many dialogues there are to choose from: the engine's, or those of an environment that brings its own.
 
@@ -118,4 +124,8 @@ def make_setup(
     if reward is not None:
         offered["reward"] = WeightedReward(reward)
     environment = plugins.find("env", env.use)
+    if not callable(environment):
+        raise UserError(
+            f"env {env.use!r} is a {type(environment).__name__}; allowed: a class or a function that makes one"
+        )
     return StageSetup(environment, dict(env.options), offered, sampling, tokenizer, answers, warmup, continues)

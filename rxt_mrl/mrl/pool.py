@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from rxt_mrl.contracts import Environment
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT
 
+from .checked_environment import CheckedEnvironment
 from .environment import StageSetup
 from .rollout import Shard, begin_shard
 from .trajectories import Trajectories, concatenate
@@ -55,7 +56,8 @@ class RolloutWorker:
             raise UserError("a rollout worker has to be configured before it plays")
         setup, place = self._setups[shard.setup], (shard.setup, len(shard.dialogues))
         if place not in self._environments:
-            self._environments[place] = setup.make(place[1])
+            environment: Any = CheckedEnvironment(setup.make(place[1]), setup.steps)
+            self._environments[place] = environment
         with single_thread():
             return begin_shard(self._environments[place], self.model, setup, shard)
 

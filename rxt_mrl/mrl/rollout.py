@@ -106,7 +106,7 @@ def begin_shard(env: Environment, model: RxT, setup: StageSetup, shard: Shard) -
         ended = bool(done.all())
         if done.any() and not ended:
             raise UserError(
-                f"environment {type(env).__name__}: {int(done.sum())} of {len(done)} episodes ended at step "
+                f"environment {_name(env)}: {int(done.sum())} of {len(done)} episodes ended at step "
                 f"{len(record.steps)}; all rows of an environment must have the same number of steps"
             )
     return lambda: record.trajectories(shard, None if start is None else start.cpu(), setup)
@@ -124,7 +124,7 @@ def _choose(
     """Score the answers without moving on, and choose what goes on to memory."""
     if not isinstance(env, ScoresCandidates):
         raise UserError(
-            f"environment {type(env).__name__} cannot score candidates: it has no method 'score(actions, rows)'; "
+            f"environment {_name(env)} cannot score candidates: it has no method 'score(actions, rows)'; "
             "rollout.answers = 1 needs none"
         )
     episodes = len(shard.dialogues)
@@ -222,6 +222,10 @@ class _Record:
             mode=tuple(self.modes),
         )
         return batch.select(range(len(batch)))
+
+
+def _name(env: Environment) -> str:
+    return str(getattr(env, "label", type(env).__name__))
 
 
 def _known(step: Step) -> np.ndarray:

@@ -19,8 +19,15 @@ class Promotion(Settings):
     """
 
     rule: Literal["fixed", "threshold", "plateau"] = "fixed"
-    value: float = 0.0
+    value: float | None = Field(default=None, ge=0, le=1)
+    """Of ``threshold``, which needs one, and of ``plateau`` (None: any improvement); a reward is from 0 to 1."""
     patience: int = Field(default=2, ge=1)
+
+    @model_validator(mode="after")
+    def _useful(self) -> Promotion:
+        if self.rule == "threshold" and self.value is None:
+            raise ValueError("rule 'threshold' needs value, the validation reward that ends the stage")
+        return self
 
 
 class Validation(Settings):

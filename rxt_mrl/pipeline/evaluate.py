@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,10 +24,11 @@ from ..evaluation.plots import plot_retention
 from ..evaluation.questions import write
 from ..evaluation.report import Results, joined, retention_table
 from ..evaluation.retention import Retention, evaluate
+from ..plugins import untrusted
 from ..reports.write import write_report
 from ..runs import write_json
 from . import provenance
-from .recipe_files import override
+from .recipe_files import override, texts_of
 from .targets import HeldOut, Target, held_out, open_target
 
 DEFAULT_SOURCE = "storyworld"
@@ -44,6 +46,7 @@ def evaluate_target(
     out: Path | None = None,
     as_json: bool = False,
     assignments: Sequence[str] = (),
+    trust_code: bool = False,
     console: Console,
 ) -> Path:
     """Evaluate a target on held-out dialogues.
@@ -63,33 +66,37 @@ def evaluate_target(
         out: folder for the results.
         as_json: print JSON in place of the table.
         assignments: ``--set`` changes of the recipe (the score's reward, the controls, ...).
+        trust_code: run the Python files that a run's stored recipe names.
         console: where to print.
 
     Returns:
         The folder with ``retention.json`` and ``answers.parquet``.
 
     Raises:
-        UserError: no such target, or data that do not fit.
+        UserError: no such target, data that do not fit, or a stored recipe that names code.
         KeyboardInterrupt: after Ctrl-C, with the results so far written and marked as partial.
     """
     changes = list(assignments)
     changes += [f"evaluation.steps={steps}"] if steps is not None else []
     changes += [f"evaluation.episodes={episodes}"] if episodes is not None else []
-    opened = open_target(target, changes, tokenizer)
-    default = opened.data.recipe.evaluation_sources if opened.data is not None else (DEFAULT_SOURCE,)
-    if not (data or default):
-        raise UserError(f"{target}: its recipe measures nothing; name a source with --data")
-    sources = [held_out(opened, source, split) for source in dict.fromkeys(data or default)]
-    if len({source.name for source in sources}) < len(sources):
-        raise UserError(f"--data: two sources are called {sources[-1].name!r} in reports; rename a file or folder")
-    folder = out or _folder(opened, sources, changes)
-    work = _Evaluation(opened, sources, folder, console)
-    try:
-        work.run()
-    except KeyboardInterrupt:
-        work.interrupted()
-        raise
-    path = work.write()
+    # The run may be somebody else's: what its recipe names is not what the user named.
+    names = untrusted(f"the recipe of {target}", given={*texts_of(changes), *data})
+    with nullcontext() if trust_code else names:
+        opened = open_target(target, changes, tokenizer)
+        default = opened.data.recipe.evaluation_sources if opened.data is not None else (DEFAULT_SOURCE,)
+        if not (data or default):
+            raise UserError(f"{target}: its recipe measures nothing; name a source with --data")
+        sources = [held_out(opened, source, split) for source in dict.fromkeys(data or default)]
+        if len({source.name for source in sources}) < len(sources):
+            raise UserError(f"--data: two sources are called {sources[-1].name!r} in reports; rename a file or folder")
+        folder = out or _folder(opened, sources, changes)
+        work = _Evaluation(opened, sources, folder, console)
+        try:
+            work.run()
+        except KeyboardInterrupt:
+            work.interrupted()
+            raise
+        path = work.write()
     if as_json:
         console.print_json(path.read_text(encoding="utf-8"))
         return folder

@@ -10,6 +10,7 @@ from ..dialogues.statistics import Limits, describe
 from ..supervised.batches import DialoguesBySteps
 from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageSettings
 from .data import RunData
+from .fits import check_memory, check_workers, device_of
 from .recipe import Recipe
 from .start import initial_head, initial_model, load_head
 
@@ -23,9 +24,12 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
     Raises:
         UserError: for the first thing that does not fit.
     """
+    device = device_of(recipe.device)
+    check_workers(recipe)
     data = RunData(recipe)
-    data.check()
     model = initial_model(recipe, data.tokenizer)  # what `train` would refuse about it
+    size = check_memory(recipe, model.config, device)
+    data.check()
     if (head := initial_head(recipe)) is not None:
         load_head(head, model.config)
     table = Table(title=f"{recipe.name}: what the run does", title_justify="left")
@@ -76,6 +80,7 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
         lengths = describe(data.held_out_dialogues(source), data.tokenizer, limits).table()
         lengths.title = f"{lengths.title}, held-out dialogues of {source}"
         console.print(lengths)
+    console.print(f"on {device}: {size}", highlight=False, soft_wrap=True)
     parameters = "" if recipe.model.checkpoint else f", model {recipe.model.preset}"
     console.print(f"{recipe.name} is fine: {len(recipe.curriculum)} MRL stages{parameters}", highlight=False)
     return table

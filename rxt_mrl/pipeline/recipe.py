@@ -222,6 +222,12 @@ class Recipe(Settings):
                 )
         if self.reward is None and (self.curriculum or self.evaluation.retention):
             raise ValueError("reward = None: a curriculum, and retention after each stage, need one")
+        planned, warmup = sum(stage.updates for stage in self.curriculum), self.algorithm.critic.warmup
+        if self.algorithm.advantage.uses_critic and 0 < planned <= warmup:
+            raise ValueError(
+                f"algorithm.critic.warmup = {warmup}: the first updates train the critic alone, and the curriculum has "
+                f"{planned}; allowed: fewer than these"
+            )
         if self.control != "none" and not self.curriculum:
             raise ValueError(f"control = {self.control!r} replaces the MRL curriculum, and the recipe has none")
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,19 @@ def override(content: Mapping[str, Any], assignments: Sequence[str]) -> dict[str
         keys = re.sub(r"\[(\d+)\]", r".\1", path).split(".")  # stages[0].steps as stages.0.steps
         result = _assign(result, keys, value, assignment)
     return result
+
+
+def texts_of(assignments: Sequence[str]) -> set[str]:
+    """All texts among the values of ``--set`` assignments: what the user named."""
+
+    def leaves(value: Any) -> Iterator[str]:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping | list):
+            for child in value.values() if isinstance(value, Mapping) else value:
+                yield from leaves(child)
+
+    return {text for assignment in assignments for text in leaves(yaml12.parse(assignment.partition("=")[2]))}
 
 
 def _assign(node: Any, path: list[str], value: Any, assignment: str) -> Any:

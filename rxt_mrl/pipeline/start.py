@@ -20,6 +20,7 @@ from ..model.hub import HubModel, unique_tensors
 from ..runs import RunDir, checkpoints
 from ..seeding import key
 from ..supervised.config import STAGE_SETTINGS
+from .fits import check_memory, device_of
 from .recipe import Recipe
 
 HEAD_FILE = "mlm_head.safetensors"
@@ -45,13 +46,15 @@ def initial_model(recipe: Recipe, tokenizer: DialogueTokenizer) -> RxT:
         UserError: a device that is not there, a checkpoint or part that cannot be used, a model for shorter texts,
             options that the checkpoint contradicts.
     """
-    device = _device(recipe.device)
+    device = device_of(recipe.device)
     _check_precision(recipe, device)
     start = recipe.model.init_from
     if start is not None and start.model is not None:
         return _of_checkpoint(recipe, start.model).to(device)
     torch.manual_seed(key(recipe.seed, "weights"))
-    model = RxT(recipe.model.config(tokenizer.vocab_size))
+    config = recipe.model.config(tokenizer.vocab_size)
+    check_memory(recipe, config, device)
+    model = RxT(config)
     if start is not None:
         _fill(model, start.parts)
     return model.to(device)
@@ -285,19 +288,3 @@ def _check_precision(recipe: Recipe, device: torch.device) -> None:
             raise UserError(
                 f"supervised.{name}.precision = 'float16': the device is the CPU; allowed there: float32, bfloat16"
             )
-
-
-def _device(name: str) -> torch.device:
-    """The device of a recipe.
-
-    Raises:
-        UserError: when torch does not have it.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device = {name!r}: torch cannot use it ({str(error).splitlines()[0]})") from error
-    return device

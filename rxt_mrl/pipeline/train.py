@@ -39,6 +39,7 @@ from ..supervised.held_out import PREFIX
 from ..supervised.stages import last_checkpoint, run_stage
 from . import provenance
 from .data import RunData
+from .fits import check_workers
 from .measure import Measuring, effect_lines
 from .recipe import Recipe
 from .rehearsal import rehearse_workers
@@ -88,6 +89,7 @@ def train(
             torch.set_num_threads(recipe.threads)
         data = RunData(recipe, _tokenizer_of(out) if resume else None)
         data.check(complete=() if run is None else run.progress)
+        check_workers(recipe)
         model = initial_model(recipe, data.tokenizer)  # before anything is written: it may not fit
         if recipe.rollout.workers and recipe.curriculum and recipe.control != "supervised":
             stage = recipe.curriculum[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .lookup import GROUPS, Kind, build, describe, find, location, names, recipe_file, source_digest, source_file
+from .trust import untrusted
 
 __all__ = [
     "GROUPS",
@@ -15,4 +16,5 @@ __all__ = [
     "recipe_file",
     "source_digest",
     "source_file",
+    "untrusted",
 ]

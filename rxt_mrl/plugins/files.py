@@ -89,7 +89,7 @@ def load_module(path: Path) -> types.ModuleType:
             del sys.modules[module_name]
         else:
             sys.modules[module_name] = known
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception | SystemExit):
             raise
         where = _line_in(resolved, error)
         message = f"{type(error).__name__}: {error}".replace("\n", " ")
@@ -154,7 +154,7 @@ def _is_own(module: types.ModuleType, key: str, value: Any) -> bool:
     return not key.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__
 
 
-def _line_in(file: Path, error: Exception) -> str:
+def _line_in(file: Path, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f":{error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]

@@ -4,7 +4,7 @@ A plug-in is named in one of three ways, the same for ours and for theirs:
 
 - a name that an installed package declares as an entry point of the group ``rxt_mrl.rewards``, ``rxt_mrl.envs``,
   ``rxt_mrl.curricula`` or ``rxt_mrl.sources``;
-- a dotted path, ``package.module:Name``;
+- a dotted path, ``package.module:Name``, where what stands there is declared to be such a plug-in;
 - a file, ``path/to/file.py:Name``. Such a module is sent to Ray workers by value, so the file need not exist there.
 
 A curriculum is a YAML file: its entry point names the module that holds ``<name>.yaml``, and a path is taken as a file.
@@ -24,6 +24,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import UserError
 from .files import digest_of, load_file, split_file_spec
+from .trust import check_declared, check_module, check_named
 
 Kind = Literal["reward", "env", "curriculum", "source"]
 
@@ -60,10 +61,17 @@ def find(kind: Kind, spec: str) -> Any:
             return _load_entry(kind, entry)
     file = split_file_spec(spec)
     if file is not None:
+        check_named(kind, spec, str(file[0].resolve()))
         return load_file(*file, kind)
     if ":" in spec:
         module_name, _, attribute = spec.partition(":")
-        return _load_dotted(kind, spec, module_name, attribute)
+        offered = {entry.value.replace(" ", "") for entry in entries.values()}
+        check_module(kind, spec, module_name)
+        ours = module_name.partition(".")[0] == __name__.partition(".")[0]
+        check_named(kind, spec, f"the module {module_name}", installed=ours or spec in offered)
+        found = _load_dotted(kind, spec, module_name, attribute)
+        check_declared(kind, spec, found, offered)
+        return found
     raise UserError(_unknown(kind, spec, sorted(entries)))
 
 
@@ -82,9 +90,12 @@ def build(target: Any, label: str, options: dict[str, Any]) -> Any:
             return target(**options)
         except UserError as error:
             raise UserError(f"{label}: {error}") from error
-        except (TypeError, ValueError) as error:
-            message = str(error).replace("\n", " ")
-            raise UserError(f"{label}: cannot be made with options {options}: {message}") from error
+        except (Exception, SystemExit) as error:  # whatever a user's constructor does
+            shown = {name: value for name, value in options.items() if isinstance(value, str | int | float | list)}
+            where = location(target)
+            raise UserError(
+                f"{label}: cannot be made with options {shown}: {_line(error)}{where and f' at {where}'}"
+            ) from error
     if not options:
         return target
     return functools.partial(target, **options)
@@ -164,14 +175,14 @@ def _entries(kind: Kind) -> dict[str, EntryPoint]:
 def _load_entry(kind: Kind, entry: EntryPoint) -> Any:
     try:
         return entry.load()
-    except Exception as error:  # whatever a user's module does when imported
+    except (Exception, SystemExit) as error:  # whatever a user's module does when imported
         raise UserError(f"{kind} {entry.name!r} ({entry.value}) cannot be loaded: {_line(error)}") from error
 
 
 def _load_dotted(kind: Kind, spec: str, module_name: str, attribute: str) -> Any:
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a user's module does when imported
+    except (Exception, SystemExit) as error:  # whatever a user's module does when imported
         raise UserError(f"{kind} {spec!r}: module {module_name!r} cannot be imported: {_line(error)}") from error
     try:
         return functools.reduce(getattr, attribute.split("."), module)

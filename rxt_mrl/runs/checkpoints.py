@@ -14,6 +14,8 @@ from . import ranks
 from .directory import RunDir
 
 _FILES = ("config.json", "model.safetensors")
+_FINGERPRINT = "tokenizer.sha256"
+"""Beside the tokenizer: which one the model was trained with. One of the same size can mean other words."""
 
 
 def save(folder: Path, model: RxT, tokenizer: DialogueTokenizer) -> None:
@@ -21,6 +23,7 @@ def save(folder: Path, model: RxT, tokenizer: DialogueTokenizer) -> None:
     if not ranks.is_main():
         return
     tokenizer.save(folder)
+    (folder / _FINGERPRINT).write_text(tokenizer.fingerprint + "\n", encoding="utf-8")
     model.save_pretrained(folder)
 
 
@@ -41,6 +44,12 @@ def load(folder: Path) -> tuple[RxT, DialogueTokenizer]:
     if model.config.vocab_size != tokenizer.vocab_size:
         raise UserError(
             f"{folder}: the model has {model.config.vocab_size} tokens and the tokenizer {tokenizer.vocab_size}"
+        )
+    known = folder / _FINGERPRINT
+    if known.is_file() and known.read_text(encoding="utf-8").strip() != tokenizer.fingerprint:
+        raise UserError(
+            f"{folder}: tokenizer.json is not the one that the model was trained with ({_FINGERPRINT} says another): "
+            "its ids mean other words"
         )
     return model, tokenizer
 

@@ -122,6 +122,16 @@ class CheckReport:
         for line in (*self.remarks, *self.sentences()):
             out.print(escape(line), highlight=False, soft_wrap=True)
 
+    def raise_if_broken(self) -> None:
+        """Raise where the reward cannot be used, or failed on an answer.
+
+        Raises:
+            UserError: the first error, and how many more there are.
+        """
+        if self.errors:
+            more = len(self.errors) - 1
+            raise UserError(self.errors[0] + (f" (and {more} more)" if more else ""))
+
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, for JSON."""
         return {

@@ -68,11 +68,11 @@ def _evaluated(
     reward: Reward, context: RewardContext, name: str, bounded: bool
 ) -> tuple[torch.Tensor, list[RewardError]]:
     try:
-        return _checked(reward(context), reward, context, name, bounded)
+        return _checked(_called(reward, context), reward, context, name, bounded)
     except MissingColumnError as error:
         raise MissingColumnError(f"reward {name!r} {error}") from None
-    except Exception as error:  # whatever a user's reward raises
-        whole: Exception = error
+    except (Exception, SystemExit) as error:  # whatever a user's reward raises
+        whole: BaseException = error
     if len(context) == 1:
         return torch.full((1,), torch.nan), [_report(reward, name, context, 0, whole)]
     values = torch.full((len(context),), torch.nan)
@@ -80,8 +80,8 @@ def _evaluated(
     for row in range(len(context)):  # an error has happened: find out where
         alone = context.select([row])
         try:
-            values[row : row + 1], found = _checked(reward(alone), reward, alone, name, bounded)
-        except Exception as error:
+            values[row : row + 1], found = _checked(_called(reward, alone), reward, alone, name, bounded)
+        except (Exception, SystemExit) as error:
             problems.append(_report(reward, name, context, row, error))
         else:
             problems += [RewardError(str(item), row) for item in found]
@@ -89,6 +89,19 @@ def _evaluated(
         # Each row works alone and the batch does not: no row can be blamed, and no value trusted.
         return torch.full_like(values, torch.nan), [_report(reward, name, context, None, whole)]
     return values, problems
+
+
+def _called(reward: Reward, context: RewardContext) -> Any:
+    """What a reward says of a copy of the context: what it does to it reaches neither memory nor the other rewards.
+
+    Raises:
+        ValueError: when it changed the embedding, which is too large to be copied each time.
+    """
+    before = None if context.embedding is None else context.embedding._version
+    scores = reward(context.copy())
+    if context.embedding is not None and context.embedding._version != before:
+        raise ValueError("changed context.embedding, which all rewards share; work on a clone()")
+    return scores
 
 
 def name_of(reward: Any) -> str:
@@ -159,7 +172,7 @@ def _tensor(values: Any, dtype: torch.dtype) -> torch.Tensor:
     return torch.from_numpy(np.array(array)).to(dtype)
 
 
-def _report(reward: Reward, name: str, context: RewardContext, row: int | None, error: Exception) -> RewardError:
+def _report(reward: Reward, name: str, context: RewardContext, row: int | None, error: BaseException) -> RewardError:
     """One line: who, what, where, on which example."""
     what = str(error) if isinstance(error, ValueError) and error.__traceback__ is None else _named(error)
     where = _raised_at(reward, error) or plugins.location(reward)
@@ -177,14 +190,14 @@ def _report(reward: Reward, name: str, context: RewardContext, row: int | None, 
     return RewardError(f"reward {name!r}: {what}{at}; {example}: {texts}", row)
 
 
-def _named(error: Exception) -> str:
+def _named(error: BaseException) -> str:
     text = str(error).replace("\n", " ")
     if isinstance(error, ValueError) and text.startswith("returned "):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _raised_at(reward: Reward, error: Exception) -> str:
+def _raised_at(reward: Reward, error: BaseException) -> str:
     """The deepest line of the user's own file in the traceback."""
     own = plugins.source_file(reward)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if own and frame.filename == own]

@@ -170,7 +170,7 @@ def test_single_and_vector_environment_agree(name: str) -> None:
     vector, single = make_vec(name, 1), gym.make(name)
     observation, _ = vector.reset(options={"episodes": np.array([2])})
     alone, info = single.reset(seed=0, options={"episode": 2})
-    assert info["episode"] == 2
+    assert info["dialogue"] == 2
     vector.action_space.seed(1)
     assert data_equivalence(row_of(observation, 0), alone, exact=True)
     action = vector.action_space.sample()

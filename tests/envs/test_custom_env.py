@@ -110,7 +110,7 @@ def test_hooks(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None
     class Single(MemoryRetentionEnv):
         vector_class = Hooked
 
-    assert Single(dialogues, tokenizer, steps=3).reset(seed=0)[1]["episode"] == 5
+    assert Single(dialogues, tokenizer, steps=3).reset(seed=0)[1]["dialogue"] == 5
 
 
 def test_hooks_that_go_wrong_are_named(dialogues: DialogueTensors, tokenizer: DialogueTokenizer) -> None:

@@ -91,7 +91,8 @@ def test_rewards_see_the_step_and_all_that_was_written(
             # The agent's own answer is in the history, and it is an echo (cut where it was too long).
             assert written.text[0].startswith(texts[turn])
             assert texts[turn][:10] in written.text[0][len(texts[turn]) :]
-    assert watching.seen[-1].history[0] is watching.seen[0].history[0]  # decoded once per episode
+    originals = [context.history[0]._original for context in (watching.seen[0], watching.seen[-1])]
+    assert originals[0] is originals[1]  # decoded once per episode
     assert np.allclose(played.rewards[0], np.arange(1, env.steps + 1) / 100)
     assert played.infos[1]["terms"]["Watching"].tolist() == pytest.approx([0.02] * 3)
 

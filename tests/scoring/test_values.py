@@ -56,3 +56,40 @@ def test_a_reward_is_called_what_it_declares() -> None:
 
 def here(context: RewardContext) -> list[float]:
     return [0.0] * len(context)
+
+
+def test_what_a_reward_does_to_its_context_reaches_nobody() -> None:
+    """Neither the memory, which is written from the same arrays, nor the other terms."""
+    context = RewardContext.from_text(["q one", "q two"], ["a b", "c d"], "r", history=[[("h", "i")], [("j", "k")]])
+    before = [part.ids.clone() for part in (context.query, context.generated, context.reference, *context.history)]
+
+    def writing(given: RewardContext) -> list[float]:
+        for part in (given.query, given.generated, given.reference, *given.history):
+            part.ids.numpy()[:] = 1
+            part.mask.zero_()
+            part.text[0] = "changed"
+        return [1.0, 1.0]
+
+    for _ in range(2):
+        assert evaluate_reward(writing, context, "x")[1] == []
+    after = [part.ids for part in (context.query, context.generated, context.reference, *context.history)]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert context.generated.mask.any()
+    assert context.generated.text == ["a b", "c d"]
+
+    def into_embedding(given: RewardContext) -> list[float]:
+        assert given.embedding is not None
+        given.embedding.mul_(0)
+        return [1.0, 1.0]
+
+    problems = evaluate_reward(into_embedding, context, "x")[1]
+    assert "changed context.embedding, which all rewards share" in str(problems[0])
+
+
+def test_a_reward_that_ends_the_program_is_an_error() -> None:
+    def leaving(context: RewardContext) -> list[float]:
+        raise SystemExit(0)
+
+    values, problems = evaluate_reward(leaving, THREE, "x")
+    assert values.isnan().all()
+    assert "SystemExit: 0" in str(problems[0])

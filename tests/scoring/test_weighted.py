@@ -19,48 +19,59 @@ from rxt_mrl.scoring import RewardError, WeightedReward
 THREE = RewardContext.from_text(["q one", "q two", "q three"], ["a", "b b", "c c c"], "a reference")
 
 
+@reward()
 def half(context: RewardContext) -> list[float]:
     return [0.5] * len(context)
 
 
+@reward()
 def ones(context: RewardContext) -> torch.Tensor:
     return torch.ones(len(context))
 
 
+@reward()
 def second_is_missing(context: RewardContext) -> list[float | None]:
     return [None if text == "b b" else 1.0 for text in context.generated.text]
 
 
+@reward()
 def breaks_on_second(context: RewardContext) -> list[float]:
     return [1.0 / (text != "b b") for text in context.generated.text]  # the line that fails
 
 
+@reward()
 def breaks_on_batches(context: RewardContext) -> list[float]:
     if len(context) > 1:
         raise RuntimeError("one at a time")
     return [0.5]
 
 
+@reward()
 def nan_on_second(context: RewardContext) -> np.ndarray:
     return np.array([math.nan if text == "b b" else 0.25 for text in context.generated.text])
 
 
+@reward()
 def too_high_on_second(context: RewardContext) -> list[float]:
     return [3.0 if text == "b b" else 0.25 for text in context.generated.text]
 
 
+@reward()
 def too_short(context: RewardContext) -> list[float]:
     return [0.5]
 
 
+@reward()
 def text_instead(context: RewardContext) -> Any:
     return ["good"] * len(context)
 
 
+@reward()
 def nothing(context: RewardContext) -> Any:
     return None
 
 
+@reward()
 def length(context: RewardContext) -> torch.Tensor:
     return context.generated.content_mask.sum(1).float()
 

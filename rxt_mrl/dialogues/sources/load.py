@@ -329,7 +329,7 @@ def _plugged(
             yield Record(settings.source, number, value, "item")
     except UserError:
         raise
-    except Exception as error:  # whatever a user's source does
+    except (Exception, SystemExit) as error:  # whatever a user's source does
         message = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"data: source {settings.source!r} ({location(source)}) failed at item {number + 1}: "

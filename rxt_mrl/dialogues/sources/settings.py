@@ -109,6 +109,8 @@ class DataSettings(Settings):
             raise ValueError("source 'hub' needs name, for example ReactiveAI/TinyStories-MRL")
         if self.source in LOCAL and not self.path and not (self.source in ("tinystories", "chat") and self.name):
             raise ValueError(f"source {self.source!r} needs path, a file or folder")
+        if unused := self._unused():
+            raise ValueError(f"source {self.source!r} does not use {', '.join(unused)}")
         if self.holdout and self.source not in ("hub", *LOCAL):
             raise ValueError(f"holdout is for data sets; source {self.source!r} makes its splits itself")
         if self.holdout and "validation" in self.splits:
@@ -118,6 +120,16 @@ class DataSettings(Settings):
         elif self.source in BUILT_IN and self.options:
             raise ValueError(f"source {self.source!r} takes no options, got: {', '.join(self.options)}")
         return self
+
+    def _unused(self) -> list[str]:
+        """Keys that are given and say nothing to this source."""
+        if self.source not in ("hub", *LOCAL):
+            idle: tuple[str, ...] = ("path", "name", "config", "revision", "streaming")
+        elif self.source == "hub":
+            idle = ("path",)
+        else:
+            idle = ("name", "revision", "streaming") if self.path else ()
+        return [key for key in idle if getattr(self, key)]
 
     def typed_options(self, **changes: Any) -> Any:
         """The options of a built-in source as its settings, with the strategy where it has one."""

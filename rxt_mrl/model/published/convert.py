@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -121,14 +122,24 @@ def convert_command(
 
 
 def _read(source: str | Path, hub: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor], str]:
-    config = json.loads(fetch(source, "config.json", **hub).read_text())
+    try:
+        config = json.loads(fetch(source, "config.json", **hub).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{source}: config.json is no JSON ({str(error).splitlines()[0]})") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{source}: config.json holds a {type(config).__name__}, not an object")
     folder = Path(source)
     names = ["model.safetensors"]
     if folder.is_dir():
         names = sorted(path.name for path in folder.glob("*.safetensors") if path.stem not in ("inputs", "outputs"))
         if len(names) != 1:
             raise UserError(f"{source}: {len(names)} safetensors files {names}; allowed: exactly one with the weights")
-    weights = load_file(fetch(source, names[0], **hub))
+    try:
+        weights = load_file(fetch(source, names[0], **hub))
+    except SafetensorError as error:
+        raise UserError(f"{source}: {names[0]} cannot be read: truncated, or not safetensors ({error})") from error
     try:
         card = fetch(source, "README.md", **hub).read_text()
     except UserError:
