@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from rxt_mrl.dialogues import to_row
 from rxt_mrl.dialogues.storyworld import StoryworldConfig, dialogues
-from rxt_mrl.dialogues.tokenizer import DialogueTokenizer
+from rxt_mrl.dialogues.tokenizer import SPECIALS, DialogueTokenizer
 from rxt_mrl.evaluation.questions import Examiner
 
 Command = Callable[..., Any]
+REFERENCE = Path(os.environ.get("RXT_MRL_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 
 
 @pytest.fixture
@@ -85,6 +88,30 @@ def test_a_checkpoint_of_a_run_on_data_that_its_recipe_does_not_know(
     assert (result(tmp_path / "out")["source"], result(tmp_path / "out")["episodes"]) == ("mine", 3)
 
 
+def test_a_published_checkpoint_is_converted_on_the_way(cli: Command, tmp_path: Path) -> None:
+    if not REFERENCE.is_dir():
+        pytest.skip(f"no reference data in {REFERENCE} (set RXT_MRL_REFERENCE)")
+    folder = tmp_path / "published"
+    folder.mkdir()
+    for name in ("config.json", "weights.safetensors"):
+        shutil.copy(REFERENCE / "A_interlayer_sqa_moe" / name, folder)
+    words = [*SPECIALS, *(f"w{number}" for number in range(64 - len(SPECIALS)))]
+    tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    (tmp_path / "words").mkdir()
+    tokenizer.save(str(tmp_path / "words" / "tokenizer.json"))
+    turns = [{"query": "w3", "answer": "w1"}, {"query": "w4", "answer": "w2"}]
+    row = json.dumps({"query": "w1 w2", "answer": "w5", "interactions": turns})
+    (tmp_path / "mine.jsonl").write_text(f"{row}\n{row}\n")
+    command = ("evaluate", folder, "--data", tmp_path / "mine.jsonl", "--out", tmp_path / "out")
+    assert "name the folder of its tokenizer with --tokenizer" in cli(*command).line
+    done = cli(*command, "--tokenizer", tmp_path / "words")
+    assert done.code == 0, done.err
+    found = result(tmp_path / "out")
+    assert (found["target"]["kind"], found["episodes"], found["steps"]) == ("rxt", 2, 2)
+    assert found["ppl"] > 1
+
+
 # --- interrupted -----------------------------------------------------------------------------------------------------
 
 
@@ -138,12 +165,6 @@ def test_evaluate_names_what_is_wrong(cli: Command, alone: Path, tmp_path: Path)
     assert "cannot be loaded as a causal language model" in cli("evaluate", f"hf:{tmp_path}").line
     DialogueTokenizer.train(["a"], 263).save(alone)
     assert "tokens and the tokenizer 263" in cli("evaluate", alone).line
-
-
-def test_a_published_checkpoint_needs_its_tokenizer(cli: Command, tmp_path: Path) -> None:
-    (tmp_path / "published").mkdir()
-    (tmp_path / "published" / "config.json").write_text("{}")
-    assert "name the folder of its tokenizer with --tokenizer" in cli("evaluate", tmp_path / "published").line
 
 
 # --- compare ---------------------------------------------------------------------------------------------------------
