@@ -65,7 +65,7 @@ class Decoder(Stack, HubModel):
         Raises:
             UserError: on wrong shapes, dtypes or ids.
         """
-        hidden, router = self.hidden(ids, self._checked(memory, ids.shape[0]), mask, keep)
+        hidden, router = self.hidden(ids, memory, mask, keep)
         if router is None:
             return DecoderOutput(self.logits(hidden), None, None)
         return DecoderOutput(self.logits(hidden), router.loss, router.load)
@@ -89,7 +89,7 @@ class Decoder(Stack, HubModel):
                 values of a memory that several rows read are computed once.
         """
         check_tokens(ids, mask, self.config)
-        memory_kv = self.memory_kv(memory)
+        memory_kv = self.memory_kv(memory if readers is not None else self._checked(memory, ids.shape[0]))
         if readers is not None:
             memory_kv = [(k.index_select(0, readers), v.index_select(0, readers)) for k, v in memory_kv]
         outputs, stats = self.run(ids, memory_kv=memory_kv, causal=True, token_mask=mask)

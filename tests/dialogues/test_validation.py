@@ -186,7 +186,8 @@ def test_columns_are_mapped(tmp_path: Path) -> None:
         query="prompt", answer="reply", interactions="turns", follow_up_query="q", follow_up_answer="a", asks="facts"
     )
     (dialogue,) = load_dialogues(settings.model_copy(update={"columns": columns})).dialogues
-    assert dialogue == Dialogue("Tom sits.", "Yes.", (Interaction("Who?", "Tom.", (Ask("Tom", 0, ("Ann",)),)),))
+    asked = Interaction("Who?", "Tom.", (Ask("Tom", 0, ("Ann",)),), columns={"note": 1})
+    assert dialogue == Dialogue("Tom sits.", "Yes.", (asked,), columns={"id": 3})
     with pytest.raises(UserError, match="'query' is missing; there are: prompt, reply, turns, id"):
         load_dialogues(settings)
 
