@@ -291,14 +291,17 @@ def test_a_run_that_got_worse_says_so() -> None:
 
 # --- controls and other ways to run ----------------------------------------------------------------------------------
 
-ONLY_MRL = ("--set", "supervised={}", "--set", "curriculum=[{steps: 2, updates: 1}]", "--set", "evaluation.episodes=4")
+ONLY_MRL = (
+    "--set", "supervised={}", "--set", "curriculum=[{steps: 2, updates: 1}]", "--set", "evaluation.episodes=4",
+    "--set", "algorithm.critic.warmup=0",
+)  # fmt: skip
 
 
 def test_frozen_memory_trains_reading_alone(cli: Command, tiny: Path, finished: Path, tmp_path: Path) -> None:
     start = finished / "checkpoints" / "memory_aware"
     outcome = cli(
         "train", tiny, "--out", tmp_path / "run", *ONLY_MRL, "--set", "control=frozen_memory",
-        "--set", f"model.init_from={start}", "--set", "algorithm.critic.warmup=0",
+        "--set", f"model.init_from={start}",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert "MRL with frozen memory: 1 updates" in outcome.out
@@ -326,7 +329,7 @@ def test_supervised_control_takes_the_place_of_mrl(cli: Command, tiny: Path, tmp
 def test_the_supervised_control_trains_on_what_the_last_stage_plays(tiny: Path) -> None:
     long = "data.sources.long={source: storyworld, strategy: long_range, options: {level: easy}}"
     stage = "curriculum=[{steps: [2, 3], updates: 1, data: {main: 1, long: 3}}]"
-    data = RunData(load_recipe(str(tiny), [long, stage, "control=supervised"]))
+    data = RunData(load_recipe(str(tiny), [long, stage, "control=supervised", "algorithm.critic.warmup=0"]))
     rows = data.control(data.recipe.curriculum[0])
     assert (len(rows), rows.steps) == (32, 3)
     switches = sum(not asks[1] for asks in rows.asks)  # a second story is told in place of a question

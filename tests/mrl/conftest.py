@@ -84,8 +84,11 @@ class Run(RunDir):
     def metrics(self, values, step, section):
         self.logged.append({"step": step, **values})
 
-    def rewind(self, section, step):
-        self.logged = [line for line in self.logged if line["step"] <= step]
+    def rewind(self, section, step, *, again=None):
+        def stays(line):
+            return line["step"] < step or (line["step"] == step and (again is None or again not in line))
+
+        self.logged = [line for line in self.logged if stays(line)]
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 import torch
 
@@ -18,7 +21,7 @@ class StopAfterSix(StageControl):
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == 6:
-            self.interruption.requested = True
+            os.kill(os.getpid(), signal.SIGINT)
         super().on_step_end(args, state, control, **kwargs)
 
 
