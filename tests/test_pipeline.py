@@ -345,6 +345,16 @@ def test_the_seed_decides(cli: Command, tiny: Path, finished: Path, tmp_path: Pa
     assert not (tmp_path / "run" / "checkpoints" / "interaction").exists()
 
 
+def test_a_run_in_another_s_place_goes_on_from_its_own_stages(cli: Command, tiny: Path, tmp_path: Path) -> None:
+    """The first stage leaves an MLM head, which the second reads after the new run has taken the old one's place."""
+    parts = [f"supervised.{name}=null" for name in ("memory_attention", "memory_aware")]
+    options = [word for part in (*parts, "curriculum=[]", "evaluation.score=false") for word in ("--set", part)]
+    run = tmp_path / "run"
+    assert cli("train", tiny, "--out", run, *options).code == 0
+    outcome = cli("train", tiny, "--out", run, "--overwrite", *options)
+    assert outcome.code == 0, outcome.err
+
+
 def test_own_data_and_overwrite(cli: Command, tiny: Path, tmp_path: Path) -> None:
     """A user's dialogues without annotated facts: scores, and no recall."""
     row = {

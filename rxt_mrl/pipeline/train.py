@@ -192,7 +192,6 @@ class _Pipeline:
                     shutil.copyfile(self.head, folder / HEAD_FILE)
                 write_json(trained, note)
             ranks.wait()
-        self._carry_on(folder, note)
         answers, whole = self.run_dir.evaluation_dir / "answers.parquet", name in ("start", "memory_aware", "mrl")
         note["retention"] = ranks.of_main(lambda: self.measuring.retention(self.model, name, answers, whole=whole))
         for source, gain in note.get("sampled_reward", {}).items():  # beside recall and score in retention.json
@@ -200,6 +199,7 @@ class _Pipeline:
         self.results[name] = note
         self.run_dir.complete(name, note)
         self.run_dir.path = ranks.of_main(self.run_dir.take_place)
+        self._carry_on(self.run_dir.path / "checkpoints" / name, note)
         self._report_stage(name, note)
 
     def _load_last(self) -> None:

@@ -116,6 +116,7 @@ def test_a_cluster_of_two_nodes_of_which_one_is_killed(make_model, setup_of):
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
         pool = make_pool(model, RolloutSettings(workers=2, address=cluster.address, timeout=240))
         try:
             pool.configure([setup_of(answers=4)])
