@@ -132,6 +132,7 @@ class RunDir:
             return self.path
         place, old = self._takes, self._takes.with_name(self._takes.name + ".old")
         lock = Lock(place)  # nobody may begin there in between
+        self._close_tensorboard()  # it writes by the old path
         try:
             os.rename(place, old)
             os.rename(self.path, place)
@@ -270,12 +271,15 @@ class RunDir:
         ]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
-    def close(self) -> None:
-        """Flush and close what is open; others may train here."""
+    def _close_tensorboard(self) -> None:
         if self._tensorboard is not None:
             with contextlib.suppress(OSError):  # a full disk: the next process writes it anew from metrics.jsonl
                 self._tensorboard.close()
             self._tensorboard = None
+
+    def close(self) -> None:
+        """Flush and close what is open; others may train here."""
+        self._close_tensorboard()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
