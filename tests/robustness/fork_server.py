@@ -34,6 +34,7 @@ def run(arguments: list[str], log: str, limit: int | None) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for stream in (1, 2):
         os.dup2(file, stream)
+    sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY))  # the orders have been read from the one before
     sys.argv = ["rxt-mrl", *arguments]
     try:
         rxt_mrl.cli.main()
