@@ -41,15 +41,20 @@ def smaller(name: str, widths: str = WIDTHS) -> list[str]:
     return [word for change in changes for word in ("--set", change)]
 
 
+ENDLESS = ("demo", "nano-16")
+"""Recipes on the storyworld."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", plugins.names("curriculum"))
 def test_it_runs_to_its_end(
     name: str, published: Path, cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(published)
-    widths = WIDTHS if name not in ("demo", "nano-16") else "{embed_dim: 16, num_layers: 1, slots: 4, max_tokens: 96}"
-    few = () if name not in ("demo", "nano-16") else ("--set", "evaluation.episodes=8")  # theirs are endless
-    outcome = cli("train", name, "--out", tmp_path / "run", *smaller(name, widths), *few)
+    widths = WIDTHS if name not in ENDLESS else "{embed_dim: 16, num_layers: 1, slots: 4, max_tokens: 96}"
+    few = {"evaluation.episodes": 8, "data.supervised_dialogues": 200, "data.mrl_dialogues": 64}  # of endless sources
+    more = [word for key, value in few.items() for word in ("--set", f"{key}={value}")] if name in ENDLESS else []
+    outcome = cli("train", name, "--out", tmp_path / "run", *smaller(name, widths), *more)
     assert outcome.code == 0, outcome.err
     complete = json.loads((tmp_path / "run" / "progress.json").read_text())
     recipe = resolve(name)
