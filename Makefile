@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format notebooks bench clean
+.PHONY: help install demo test test-slow test-long lint format notebooks bench clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,7 +30,10 @@ test: $(STAMP)  ## The fast test suite
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(STAMP)  ## The slow tests, which guard promises of the README
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not long"
+
+test-long: $(STAMP)  ## Kills at random moments, every recipe, notebooks: many minutes
+	$(BIN)/python -m pytest -m long
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -46,6 +46,7 @@ ENDLESS = ("demo", "nano-16")
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", plugins.names("curriculum"))
 def test_it_runs_to_its_end(
     name: str, published: Path, cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -75,6 +76,7 @@ def documented() -> tuple[list[list[str]], str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_encoder_decoder_whole(published: Path, cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for owner in published.iterdir():
