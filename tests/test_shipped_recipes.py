@@ -32,10 +32,11 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def smaller(name: str, widths: str = WIDTHS) -> list[str]:
-    """``--set`` of narrow layers and of two updates of each stage."""
+def smaller(name: str) -> list[str]:
+    """``--set`` of narrow layers, as long as the recipe's texts, and of two updates of each stage."""
     recipe = resolve(name)
-    changes = [f"model.options={widths}"]
+    longest = recipe["model"].get("options", {}).get("max_tokens")
+    changes = [f"model.options={WIDTHS}", *([f"model.options.max_tokens={longest}"] if longest else [])]
     changes += [f"supervised.{stage}.updates=2" for stage in STAGE_SETTINGS if recipe["supervised"].get(stage)]
     changes += [f"curriculum.{number}.updates=1" for number in range(len(recipe.get("curriculum", ())))]
     return [word for change in changes for word in ("--set", change)]
@@ -46,16 +47,14 @@ ENDLESS = ("demo", "nano-16")
 
 
 @pytest.mark.slow
-@pytest.mark.long
 @pytest.mark.parametrize("name", plugins.names("curriculum"))
 def test_it_runs_to_its_end(
     name: str, published: Path, cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(published)
-    widths = WIDTHS if name not in ENDLESS else "{embed_dim: 16, num_layers: 1, slots: 4, max_tokens: 96}"
     few = {"evaluation.episodes": 8, "data.supervised_dialogues": 200, "data.mrl_dialogues": 64}  # of endless sources
     more = [word for key, value in few.items() for word in ("--set", f"{key}={value}")] if name in ENDLESS else []
-    outcome = cli("train", name, "--out", tmp_path / "run", *smaller(name, widths), *more)
+    outcome = cli("train", name, "--out", tmp_path / "run", *smaller(name), *more)
     assert outcome.code == 0, outcome.err
     complete = json.loads((tmp_path / "run" / "progress.json").read_text())
     recipe = resolve(name)
@@ -76,7 +75,6 @@ def documented() -> tuple[list[list[str]], str]:
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_encoder_decoder_whole(published: Path, cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for owner in published.iterdir():
