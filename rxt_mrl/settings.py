@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -33,6 +33,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, protected_namespaces=(), allow_inf_nan=False
     )
+
+    open_sections: ClassVar[Mapping[str, Any]] = {}
+    """What a field that takes any mapping is a part of, for :func:`without_nulls`."""
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,3 +118,50 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for argument in typing.get_args(annotation) for model in _models(argument)]
+
+
+# --- null ------------------------------------------------------------------------------------------------------------
+
+
+def without_nulls(content: Any, annotation: Any) -> Any:
+    """A recipe's content without the keys that ``null`` removes, at every depth.
+
+    ``null`` stays where it is a value that the key can have (no stage, no limit); elsewhere the key is as if nobody had
+    given it: an entry of a mapping is gone, an option or a section has its default.
+
+    Args:
+        content: merged, not validated yet.
+        annotation: what it is to become: a settings class, or the type of a field.
+    """
+    if isinstance(content, list):
+        return [without_nulls(item, annotation) for item in content]
+    if not isinstance(content, Mapping):
+        return content
+    kept: dict[str, Any] = {}
+    for key, value in content.items():
+        inner = [
+            getattr(model, "open_sections", {}).get(key, model.model_fields[key].annotation)
+            for model in _models(annotation)
+            if key in model.model_fields
+        ]
+        inner = inner or _entries(annotation)
+        if value is None and inner and not any(_takes_null(kind) for kind in inner):
+            continue
+        kept[key] = without_nulls(value, typing.Union[tuple(inner)] if inner else None)  # noqa: UP007
+    return kept
+
+
+def _entries(annotation: Any) -> list[Any]:
+    """What the values of a mapping are, for an annotation such as ``dict[str, Stage]``; whatever is inside of Any."""
+    if annotation is Any:
+        return [Any]
+    if typing.get_origin(annotation) in (dict, Mapping):
+        return [typing.get_args(annotation)[1]]
+    return [kind for argument in typing.get_args(annotation) for kind in _entries(argument)]
+
+
+def _takes_null(annotation: Any) -> bool:
+    return annotation is type(None) or (
+        typing.get_origin(annotation) not in (dict, list, tuple, Mapping)
+        and any(_takes_null(argument) for argument in typing.get_args(annotation))
+    )

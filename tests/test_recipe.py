@@ -8,7 +8,7 @@ import pytest
 
 from rxt_mrl import plugins, yaml12
 from rxt_mrl.errors import UserError
-from rxt_mrl.pipeline.recipe import Recipe, load_recipe
+from rxt_mrl.pipeline.recipe import Recipe, TokenLimits, load_recipe
 from rxt_mrl.pipeline.recipe_files import override
 
 
@@ -162,3 +162,39 @@ def test_assignments_are_yaml_reach_into_lists_and_leave_the_recipe_alone(tiny: 
     assert content == yaml12.read(tiny)
     assert load_recipe(str(tiny), ["reward=bleu"]).reward.terms[0].use == "bleu"
     assert override({}, ["a.b.c=1"]) == {"a": {"b": {"c": 1}}}
+
+
+def test_null_removes_what_the_base_has_at_every_depth(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(
+        """
+name: base
+limits: {query: 50, answer: 20}
+model: {options: {slots: 4, max_tokens: 80, decoder: {moe: {experts: 4, top_k: 2}}}}
+data:
+  sources:
+    main: {source: storyworld, limit: 5, options: {level: hard}}
+    far: {source: storyworld, options: {level: easy}}
+supervised: {memory_aware: {updates: 3}, joint: {updates: 1}}
+reward: {terms: [{use: length, options: {a: 1}}]}
+algorithm: {objective: {target_kl: 0.1}}
+"""
+    )
+    (tmp_path / "child.yaml").write_text(
+        """
+extends: base.yaml
+limits: null
+model: {options: {slots: null, decoder: {moe: null}}}
+data: {sources: {main: {limit: null, options: {level: null}}, far: null}}
+supervised: {joint: null}
+algorithm: {objective: {target_kl: null}}
+"""
+    )
+    recipe = load_recipe(str(tmp_path / "child.yaml"), ["reward.terms.0.options.a=null"])
+    assert recipe.limits == TokenLimits()
+    assert recipe.model.options == {"max_tokens": 80, "decoder": {"moe": None}}
+    assert list(recipe.data.sources) == ["main"]
+    assert (recipe.data.sources["main"].limit, recipe.data.sources["main"].options) == (None, {})
+    assert recipe.supervised.joint is None
+    assert recipe.supervised.memory_aware is not None
+    assert recipe.algorithm.objective.target_kl is None
+    assert recipe.reward.terms[0].options == {}

@@ -16,9 +16,9 @@ Sections are the settings classes of the rooms that use them, so each key is doc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
@@ -32,7 +32,7 @@ from ..model.presets import preset
 from ..mrl.config import AlgorithmSettings, EnvSpec, RolloutSettings, for_stage
 from ..mrl.config import check as check_algorithm
 from ..mrl.stages import Stage
-from ..settings import Settings, explain, validate
+from ..settings import Settings, explain, validate, without_nulls
 from ..supervised.config import SupervisedSettings
 from .recipe_files import override, resolve
 
@@ -80,6 +80,8 @@ class InitFrom(Settings):
 
 class ModelSection(Settings):
     """The model: a preset by name with changed keys, and trained weights to start from."""
+
+    open_sections: ClassVar[Mapping[str, Any]] = {"options": RxTConfig}  # null there is a preset's part left out
 
     preset: str = "nano"
     options: dict[str, Any] = Field(default_factory=dict)
@@ -262,4 +264,5 @@ def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
     Raises:
         UserError: one line that names the file, the key, its value and what is allowed.
     """
-    return validate(Recipe, override(resolve(name_or_path), assignments), f"recipe {name_or_path}")
+    content = without_nulls(override(resolve(name_or_path), assignments), Recipe)
+    return validate(Recipe, content, f"recipe {name_or_path}")
