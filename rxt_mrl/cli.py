@@ -40,7 +40,8 @@ console = Console(width=None if sys.stdout.isatty() else 130)
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name (`rxt-mrl list recipes`) or a YAML file.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key; repeatable.")]
 RewardOption = Annotated[
-    str | None, typer.Option("--reward", metavar="NAME|FILE.py:NAME", help="Train with this reward alone.")
+    list[str] | None,
+    typer.Option("--reward", metavar="NAME|FILE.py:NAME", help="Score with this alone; repeatable: with their sum."),
 ]
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Run the Python files that the run's stored recipe names.")
@@ -71,7 +72,7 @@ def train(
 
     assignments = [
         *(sets or []),
-        *([f"reward={_plain(reward)}"] if reward is not None else []),
+        *_assigned("reward", reward),
         *([f"seed={seed}"] if seed is not None else []),
     ]
     loaded = load_recipe(recipe, assignments)
@@ -105,14 +106,14 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
-    reward: Annotated[str | None, typer.Option(metavar="NAME|FILE.py:NAME", help="What the score is made of.")] = None,
+    reward: RewardOption = None,
     sets: Assignments = None,
     trust_code: TrustCode = False,
 ) -> None:
     """Measure what a model remembers, with controls; the same command goes on after an interruption."""
     from .pipeline.evaluate import evaluate_target
 
-    assignments = [*(sets or []), *([f"evaluation.reward={_plain(reward)}"] if reward is not None else [])]
+    assignments = [*(sets or []), *_assigned("evaluation.reward", reward)]
     evaluate_target(
         target,
         data=data or (),
@@ -166,7 +167,9 @@ def compare(
 @app.command()
 def rescore(
     rollouts: Annotated[Path, typer.Argument(metavar="ROLLOUTS", help="A .jsonl file of a run's rollouts.")],
-    reward: Annotated[str, typer.Option(metavar="NAME|FILE.py:NAME", help="The reward to score with.")],
+    reward: Annotated[
+        list[str], typer.Option(metavar="NAME|FILE.py:NAME", help="The reward to score with; repeatable: their sum.")
+    ],
     out: Annotated[Path | None, typer.Option(help="File to write (default: beside it, -rescored.jsonl).")] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="Folder with the tokenizer (default: the run's).")] = None,
 ) -> None:
@@ -343,6 +346,12 @@ def env_check(
     report = check_environment(name, override({}, options or []))
     report.print(console)
     report.raise_if_broken()
+
+
+def _assigned(key: str, rewards: list[str] | None) -> list[str]:
+    """The assignment of what ``--reward`` names."""
+    named = [_plain(reward) for reward in rewards or ()]
+    return [f"{key}=" + (named[0] if len(named) == 1 else f"[{', '.join(named)}]")] if named else []
 
 
 def _plain(text: str) -> str:

@@ -47,7 +47,7 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def validate(schema: type[Section], content: Mapping[str, Any], where: str) -> Section:
+def validate(schema: type[Section], content: Any, where: str) -> Section:
     """Build a settings object; the first mistake becomes one line: the key, its value, what is allowed."""
     try:
         return schema.model_validate(content)

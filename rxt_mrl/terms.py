@@ -99,9 +99,17 @@ class RewardTerm(Settings):
     mode: tuple[Mode, ...] = ()
     strategy: Strategy | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name(cls, value: Any) -> Any:
+        return {"use": value} if isinstance(value, str) else value
+
 
 class RewardSpec(Settings):
-    """A weighted sum of terms; metrics are logged and not rewarded. A name or path is short for that term alone."""
+    """A weighted sum of terms; metrics are logged and not rewarded.
+
+    A name or path is short for a term, a term for a spec of that term alone, a list of terms for their sum.
+    """
 
     terms: tuple[RewardTerm, ...] = Field(min_length=1)
     metrics: tuple[RewardTerm, ...] = ()
@@ -111,5 +119,7 @@ class RewardSpec(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_term(cls, value: Any) -> Any:
-        return {"terms": [{"use": value}]} if isinstance(value, str) else value
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, str) or (isinstance(value, dict) and "use" in value and "terms" not in value):
+            value = [value]
+        return {"terms": value} if isinstance(value, list | tuple) else value

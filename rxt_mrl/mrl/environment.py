@@ -48,6 +48,12 @@ class StageSetup:
         return plugins.build(self.environment, "environment", {**self.options, **self._accepted(), "num_envs": count})
 
     @property
+    def stateful(self) -> Mapping[str, Any]:
+        """The rewards that have a state (:mod:`rxt_mrl.scoring.states`); they are called by all its environments."""
+        reward = self._accepted().get("reward")
+        return reward.stateful if isinstance(reward, WeightedReward) else {}
+
+    @property
     def steps(self) -> int | None:
         """Steps of an episode, where the environment is told them; None: they are its own."""
         told = "steps" in self._accepted() or "steps" in self.options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from rxt_mrl.contracts import Environment
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT
+from rxt_mrl.scoring.states import capture, going_on, restore
 
 from .checked_environment import CheckedEnvironment
 from .environment import StageSetup
@@ -59,7 +60,16 @@ class RolloutWorker:
             environment: Any = CheckedEnvironment(setup.make(place[1]), setup.steps)
             self._environments[place] = environment
         with single_thread():
-            return begin_shard(self._environments[place], self.model, setup, shard)
+            if shard.states is None or not setup.stateful:
+                return begin_shard(self._environments[place], self.model, setup, shard)
+            restore(setup.stateful, shard.states)
+            played = begin_shard(self._environments[place], self.model, setup, shard)()
+            played = replace(played, states=(capture(setup.stateful),))
+            return lambda: played
+
+    def stateful(self, shard: Shard) -> Mapping[str, Any]:
+        """The rewards with a state that score a shard."""
+        return self._setups[shard.setup].stateful
 
 
 class Pool(Protocol):
@@ -101,7 +111,12 @@ class LocalPool:
 
     def rollout(self, shards: Sequence[Shard]) -> Trajectories:
         """Play all shards, one after the other; slow rewards go on meanwhile."""
-        begun = [self._worker.begin(shard) for shard in shards]
+        begun: list[Callable[[], Trajectories]] = []
+        states = shards[0].states
+        for shard in shards:
+            begun.append(self._worker.begin(shard if states is None else replace(shard, states=states)))
+            if states is not None and (stateful := self._worker.stateful(shard)):
+                states = going_on(stateful, states, begun[-1]().states[0])
         return concatenate([finish() for finish in begun])
 
     def start(self, shards: Sequence[Shard]) -> Callable[[], Played]:

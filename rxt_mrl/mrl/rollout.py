@@ -11,7 +11,7 @@ the weights, so the result is the same bit for bit with 0, 1 or 4 workers (a sha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch import Tensor
 from rxt_mrl.contracts import Environment, PolicyOutput, ScoresCandidates, TokenArray
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT
+from rxt_mrl.scoring.states import States
 
 from .environment import StageSetup
 from .policy import RxTPolicy, RxTState
@@ -39,6 +40,7 @@ class Shard:
         before: row of the dialogue that the memory of an episode already holds; -1: none, a fresh memory.
         carry: what each episode carries on to memory; empty: the sampled answer.
         setup: which of the configured setups they are played in.
+        states: of rewards, which they begin with; None: nobody keeps them.
     """
 
     index: int
@@ -47,6 +49,7 @@ class Shard:
     before: tuple[int, ...]
     carry: tuple[CarriedAnswer, ...] = ()
     setup: int = 0
+    states: States | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ class _Record:
         actions = [tuple(part.unflatten(0, shape) for part in _tokens(step.answers.actions)) for step in self.steps]
         tokens = {name: stack_steps(steps) for name, steps in self.tokens.items()}
         tokens["action"] = stack_steps(actions)
-        parts = {
+        parts: dict[str, Any] = {
             f"{name}_{part}": value
             for name, pair in tokens.items()
             for part, value in zip(("ids", "mask"), pair, strict=True)

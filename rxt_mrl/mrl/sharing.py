@@ -71,7 +71,8 @@ def _everyones(shards: Sequence[Shard], batch: Trajectories | None) -> Trajector
         for place in range(number, len(shards), ranks.size()):
             assert part is not None
             count = len(shards[place].dialogues)
-            played[place] = part.select(range(first, first + count))
+            states = part.states[place // ranks.size() :][:1]
+            played[place] = replace(part.select(range(first, first + count)), states=states)
             first += count
     return concatenate([played[place] for place in range(len(shards))])
 

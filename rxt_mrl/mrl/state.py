@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from rxt_mrl.errors import UserError
 from rxt_mrl.files import damaged, whole
 from rxt_mrl.model import RxT
 from rxt_mrl.runs import checkpoints, ranks
+from rxt_mrl.scoring.states import packed, unpacked
 
 from .critic import CriticTrainer
 from .curriculum import Counters
@@ -42,6 +43,7 @@ class TrainerState:
         embedding: the frozen embedding that rewards see, ``(vocab, dim)``.
         reference: weights of the model at the start of the stage, for the KL penalty; None without.
         best: the best validation of the stage, where it keeps it.
+        rewards: what rewards with a state know (:mod:`rxt_mrl.scoring.states`).
         played_by: the weights that play the next update, where it is played ahead (:mod:`.ahead`).
         fingerprint: what must not change between a run and its resumption (seed, ...).
     """
@@ -55,6 +57,7 @@ class TrainerState:
     reference: dict[str, Tensor] | None = None
     best: Best | None = None
     played_by: dict[str, Tensor] | None = None
+    rewards: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path, tokenizer: DialogueTokenizer) -> None:
         """Write the state, and beside it the model as anyone loads it (safetensors, config, tokenizer).
@@ -74,6 +77,7 @@ class TrainerState:
             "reference": self.reference,
             "best": None if self.best is None else asdict(self.best),
             "played_by": self.played_by,
+            "rewards": packed(self.rewards),
             "random": torch.get_rng_state(),
             "fingerprint": dict(self.fingerprint),
         }
@@ -121,6 +125,7 @@ class TrainerState:
             self.reference = content["reference"]
             self.best = None if content["best"] is None else Best(**content["best"])
             self.played_by = content.get("played_by")
+            self.rewards |= unpacked(content.get("rewards", {}))
             torch.set_rng_state(content["random"])
         except Exception as error:  # something is missing, or of another shape or type
             raise damaged(path, error, advice) from error

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from rxt_mrl.model import RxT
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.runs import RunDir, checkpoints, ranks
 from rxt_mrl.runs.guards import NotFiniteError, interrupts_wait
+from rxt_mrl.scoring import states
 
 from .ahead import Rollouts
 from .config import AlgorithmSettings, EnvSpec, RolloutSettings, check, for_stage
@@ -166,7 +168,9 @@ class Trainer:
             if stage.looks is not None and training.validation is None and training.data is not None:
                 what = "a validation" if stage.validation else f"promotion {stage.promotion.rule!r}"
                 raise UserError(f"stage {index + 1}: {what} needs validation dialogues")
-            self._setups(stage)
+            for setup in self._setups(stage):
+                states.check(setup.stateful, self.rollout.workers, ranks.size())
+                self.state.rewards = {**states.capture(setup.stateful), **self.state.rewards}
         self._tokens = 0
         self._whole = True
 
@@ -233,8 +237,9 @@ class Trainer:
         pool.configure(setups)
         rollouts = Rollouts(pool, self.model, ahead=self.rollout.ahead > 0, played_by=self.state.played_by)
 
-        def planned(update: int) -> list[Shard]:
-            return plan(self.rollout, stage, seed=self.seed, index=index, update=update, dialogues=sizes)
+        def planned(update: int, known: states.States) -> list[Shard]:
+            shards = plan(self.rollout, stage, seed=self.seed, index=index, update=update, dialogues=sizes)
+            return [replace(shard, states=known) for shard in shards] if known else shards
 
         steps = " ".join(map(str, stage.lengths))
         alike = False
@@ -251,12 +256,16 @@ class Trainer:
                 break
             # 2. Plan and play: this update, and perhaps the next one while this one learns.
             started = time.perf_counter() - waited
-            shards, behind = planned(counters.update), float(ready is not None or self.state.played_by is not None)
+            shards = planned(counters.update, self.state.rewards)
+            behind = float(ready is not None or self.state.played_by is not None)
             played = rollouts.play(shards) if ready is None else ready
             batch, following = played.batch, None
             _refuse_unknown(batch, stage.reward or self.training.reward, label)
+            known = self.state.rewards
+            if batch.states:
+                known = states.merged(setups[shards[0].setup].stateful, known, batch.states)
             if counters.update + 1 < stage.updates:
-                following = rollouts.start(lambda: planned(counters.update + 1))
+                following = rollouts.start(partial(planned, counters.update + 1, known))
             with interrupts_wait():
                 self._whole = False
                 # 3. Learn.
@@ -270,7 +279,7 @@ class Trainer:
                 counters.total += 1
                 counters.seconds += time.perf_counter() - started
                 counters.journal = journal.position
-                self.state.played_by = following
+                self.state.played_by, self.state.rewards = following, known
                 self._whole = True
                 self._tokens += batch.tokens
                 self.run_dir.metrics(metrics, counters.total, self.name)
@@ -333,7 +342,7 @@ class Trainer:
         how, count = stage.looks, len(stage.parts)
         assert how is not None
         seed = seeding.key(self.seed, "validation")
-        parts = look(pool, range(count, 2 * count), sizes[count:], how, seed)
+        parts = look(pool, range(count, 2 * count), sizes[count:], how, seed, self.state.rewards or None)
         rewards = torch.cat(parts)
         values = {"validation_reward": float(rewards.nanmean())}
         if count > 1:

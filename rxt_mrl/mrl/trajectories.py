@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from rxt_mrl.contracts import Ask
+from rxt_mrl.scoring.states import States
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Trajectories:
         asks: facts asked, ``asks[episode][step]``.
         columns: other columns of the data, ``columns[episode][step]``; empty where there are none.
         mode: what each step asked for, ``(N,)`` names.
+        states: of the rewards after each shard, in the order of the shards; empty where nobody keeps them.
     """
 
     written_ids: Tensor
@@ -69,6 +71,7 @@ class Trajectories:
     asks: tuple[tuple[tuple[Ask, ...], ...], ...] = ()
     columns: tuple[tuple[Mapping[str, Any], ...], ...] = ()
     mode: tuple[str, ...] = ()
+    states: tuple[States, ...] = ()
 
     def __len__(self) -> int:
         return self.rewards.shape[0]
@@ -129,7 +132,7 @@ def concatenate(parts: Sequence[Trajectories]) -> Trajectories:
             joined[field.name] = None if first.start is None else torch.cat(values, dim=1)
         elif isinstance(values[0], Tensor):
             joined[field.name] = torch.cat(_padded(values) if field.name.endswith(_PER_TOKEN) else values)
-        elif field.name in ("seeds", "asks", "columns"):
+        elif field.name in ("seeds", "asks", "columns", "states"):
             joined[field.name] = tuple(item for value in values for item in value)
         else:
             joined[field.name] = values[0]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from rxt_mrl.evaluation.intervals import paired_gain
 from rxt_mrl.model import RxT
+from rxt_mrl.scoring.states import States
 
 from .curriculum import fixed_plan
 from .pool import Pool
@@ -29,7 +30,9 @@ class Best:
         return cls(rewards, {name: value.detach().clone() for name, value in model.state_dict().items()})
 
 
-def look(pool: Pool, setups: Sequence[int], sizes: Sequence[int], how: Validation, seed: int) -> list[Tensor]:
+def look(
+    pool: Pool, setups: Sequence[int], sizes: Sequence[int], how: Validation, seed: int, states: States | None = None
+) -> list[Tensor]:
     """Mean reward ``(dialogues,)`` of greedy answers, NaN where none is known; of each part.
 
     Args:
@@ -38,10 +41,12 @@ def look(pool: Pool, setups: Sequence[int], sizes: Sequence[int], how: Validatio
         sizes: dialogues that each has.
         how: how many dialogues.
         seed: of the initial memories.
+        states: of rewards, which each look begins with.
     """
     rewards = []
     for setup, size in zip(setups, sizes, strict=True):
-        batch = pool.rollout(fixed_plan(min(how.episodes, size), shard=64, seed=seed, setup=setup))
+        plan = fixed_plan(min(how.episodes, size), shard=64, seed=seed, setup=setup)
+        batch = pool.rollout([replace(shard, states=states) for shard in plan])
         rewards.append(torch.where(batch.valid, batch.rewards, torch.nan).flatten(1).nanmean(1))
     return rewards
 

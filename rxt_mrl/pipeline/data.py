@@ -14,7 +14,8 @@ from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
 from ..mrl.environment import StageSetup, make_setup
 from ..mrl.stages import Stage
-from ..scoring import WeightedReward
+from ..runs import ranks
+from ..scoring import WeightedReward, states
 from ..seeding import key, torch_generator
 from ..supervised.batches import DialoguesBySteps
 from ..supervised.config import STAGE_SETTINGS, StageName
@@ -80,7 +81,9 @@ class RunData:
                 self._needs_references("carry", source)
             if supervised:
                 self._needs_references("control = 'supervised'", source)
-            rehearse(self.setup(stage, source, steps), f"curriculum.{recipe.curriculum.index(stage)}")
+            setup = self.setup(stage, source, steps)
+            states.check(setup.stateful, 0 if supervised else recipe.rollout.workers, ranks.size())
+            rehearse(setup, f"curriculum.{recipe.curriculum.index(stage)}")
             if stage.looks is not None and not supervised:
                 self.validation(source, steps)
 

@@ -21,7 +21,7 @@ _SHOWN = 5
 
 
 def rescore_command(
-    rollouts: Path, reward: str, *, out: Path | None = None, tokenizer: Path | None = None, console: Console
+    rollouts: Path, rewards: Sequence[str], *, out: Path | None = None, tokenizer: Path | None = None, console: Console
 ) -> Path:
     """Score a file of rollouts again, and write its lines with the new reward.
 
@@ -29,7 +29,7 @@ def rescore_command(
 
     Args:
         rollouts: a ``.jsonl`` file of a run's rollouts.
-        reward: a name, a dotted path or ``file.py:Name``. Rewards on embeddings get fixed random ones.
+        rewards: names, dotted paths or ``file.py:Name``; their sum counts. Rewards on embeddings get fixed random ones.
         out: what is written; None: ``<rollouts>-rescored.jsonl`` beside it.
         tokenizer: a folder; None: that of the run which the file lies in.
         console: where to print.
@@ -46,7 +46,7 @@ def rescore_command(
         raise UserError(f"rescore: {rollouts} lies in no run; name the folder of its tokenizer with --tokenizer")
     loaded = checkpoints.load_tokenizer(folder)
     broken: list[str] = []
-    spec = RewardSpec(terms=(RewardTerm(use=reward),))
+    spec = RewardSpec(terms=tuple(RewardTerm(use=reward) for reward in rewards))
     try:
         rows = rescore(rollouts, spec, loaded, embedding=fixed_embedding(loaded.vocab_size), broken=broken)
     except UserError as error:
@@ -64,7 +64,7 @@ def rescore_command(
         console.print(f"left out: {problem}", highlight=False, soft_wrap=True, markup=False)
     if len(broken) > _SHOWN:
         console.print(f"left out: {len(broken) - _SHOWN} more", highlight=False)
-    console.print(_table(rows, reward))
+    console.print(_table(rows, " + ".join(rewards)))
     partly = f" (partial: {len(broken)} lines left out)" if broken else ""
     console.print(f"wrote {path}: {len(rows)} answers{partly}", highlight=False, soft_wrap=True, markup=False)
     return path

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from ..contracts import Reward, RewardContext, RewardSpec
+from ..errors import UserError
 from ..settings import validate
 from .load import load_reward
 from .values import evaluate_reward, name_of
@@ -16,8 +17,9 @@ from .weighted import RewardResult, WeightedReward
 Score = Callable[[RewardContext], RewardResult]
 """What environments call: a :class:`WeightedReward`, or any function like it."""
 
-RewardLike = WeightedReward | RewardSpec | Mapping[str, Any] | str | Reward | None
-"""A weighted reward, its spec (also as a mapping), or what :func:`load_reward` takes; None: no reward."""
+RewardLike = WeightedReward | RewardSpec | Mapping[str, Any] | Sequence[Any] | str | Reward | None
+"""A weighted reward, its spec (also as a mapping, or as a list of names and terms, which are added up), or what
+:func:`load_reward` takes; None: no reward."""
 
 
 class SoleReward:
@@ -52,8 +54,11 @@ def build_reward(reward: RewardLike) -> Score | None:
     """
     if reward is None or isinstance(reward, WeightedReward):
         return reward
-    if isinstance(reward, str):
-        reward = {"terms": [{"use": reward}]}
-    if isinstance(reward, Mapping):
+    if isinstance(reward, list | tuple) and (called := [part for part in reward if callable(part)]):
+        raise UserError(
+            f"a list of rewards holds names and terms, got the {type(called[0]).__name__} {name_of(called[0])!r}; name "
+            "it 'file.py:Name', or give one function that adds them up"
+        )
+    if isinstance(reward, str | Mapping | list | tuple):
         reward = validate(RewardSpec, reward, "reward")
     return WeightedReward(reward) if isinstance(reward, RewardSpec) else SoleReward(load_reward(reward))

@@ -25,6 +25,10 @@ def load_reward(spec: Any, /, **options: Any) -> Reward:
     Raises:
         UserError: for an unknown name, a file that cannot be loaded, options that do not fit, a wrong signature.
     """
+    if inspect.isawaitable(spec):
+        if inspect.iscoroutine(spec):
+            spec.close()
+        raise UserError(f"the reward is a {type(spec).__name__}: give the function, and do not call it")
     if callable(spec):
         return as_reward(spec, name_of(spec), options)
     return as_reward(plugins.find("reward", spec), spec, options)

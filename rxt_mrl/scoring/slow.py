@@ -54,8 +54,6 @@ class SlowReward:
             "reward_episode",
             "needs_reference",
             "blind_to",
-            "state_dict",
-            "load_state_dict",
         ):
             if hasattr(declared, attribute):
                 setattr(self, attribute, getattr(declared, attribute))
@@ -144,8 +142,7 @@ class SlowReward:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for bound in ("state_dict", "load_state_dict", "_identity"):
-            state.pop(bound, None)
+        state.pop("_identity", None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -145,6 +146,12 @@ def _as_tensors(scores: Any, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     mask: Any = None
     if isinstance(scores, tuple) and len(scores) == 2 and not isinstance(scores[0], (int, float, type(None))):
         scores, mask = scores
+    if hasattr(scores, "close") and (inspect.iscoroutine(scores) or inspect.isgenerator(scores)):
+        scores.close()
+    if inspect.isawaitable(scores) or inspect.isasyncgen(scores):
+        raise ValueError(f"returned a {type(scores).__name__}: declare the reward itself 'async def', and await there")
+    if inspect.isgenerator(scores):
+        raise ValueError("returned a generator: it must return a list, where it has 'yield'")
     if isinstance(scores, (list, tuple)) and any(value is None for value in scores):
         present = [value is not None for value in scores]
         scores = [0.0 if value is None else value for value in scores]

@@ -16,8 +16,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -27,6 +30,7 @@ from ..contracts import Mode, Reward, RewardContext, RewardSpec, RewardTerm, Str
 from ..errors import UserError
 from .load import load_reward
 from .slow import SlowReward
+from .states import stateful
 from .values import RewardError, begin_reward, declaration
 
 logger = logging.getLogger(__name__)
@@ -87,6 +91,8 @@ class _Term:
     steps: Literal["all", "first", "last"] | tuple[int, ...] = "all"
     mode: tuple[Mode, ...] = ()
     strategy: Strategy | None = None
+    identity: str = ""
+    """Of the reward with its options, whatever else it stands beside."""
 
     def counts(self, context: RewardContext) -> bool:
         """Whether the term is for this step."""
@@ -102,6 +108,9 @@ class WeightedReward:
 
     Args:
         spec: terms, metrics and what to do about errors.
+
+    Attributes:
+        stateful: the rewards that have a state (:mod:`.states`).
 
     Raises:
         UserError: for an unknown reward, options or a signature that do not fit, or weights that sum to 0.
@@ -119,6 +128,11 @@ class WeightedReward:
         self._terms = [replace(term, name=_unique(term.name, taken), weight=term.weight / total) for term in loaded]
         metrics = [_load(term, bounded=False) for term in spec.metrics]
         self._metrics = [replace(term, name=_unique(term.name, taken), weight=0.0) for term in metrics]
+        self.stateful: dict[str, Any] = {
+            f"{term.name} {term.identity}": inner
+            for term in (*self._terms, *self._metrics)
+            if (inner := stateful(term.reward)) is not None
+        }
 
     @property
     def weights(self) -> dict[str, float]:
@@ -189,6 +203,8 @@ class WeightedReward:
 
 def _load(term: RewardTerm, *, bounded: bool) -> _Term:
     fn = load_reward(term.use, **term.options)
+    if stateful(fn) is not None:
+        fn = deepcopy(fn)  # a file may hold the object itself, and two trainings would share its state
     if term.calls is not None:
         if not isinstance(fn, SlowReward):
             raise UserError(f"{term.use}: calls are of rewards that are async or declared @reward(concurrent=True)")
@@ -197,7 +213,9 @@ def _load(term: RewardTerm, *, bounded: bool) -> _Term:
     name = getattr(declared, "reward_name", None) or term.use.rpartition(":")[2].replace("-", "_")
     weight = term.weight if "weight" in term.model_fields_set else getattr(declared, "reward_weight", term.weight)
     steps = term.steps or ("last" if getattr(declared, "reward_episode", False) else "all")
-    return _Term(name, fn, float(weight), bounded, steps, term.mode, term.strategy)
+    made_from = json.dumps([term.use, term.options], sort_keys=True, default=str)
+    identity = hashlib.blake2b(made_from.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+    return _Term(name, fn, float(weight), bounded, steps, term.mode, term.strategy, identity)
 
 
 def _unique(name: str, taken: dict[str, int]) -> str:

@@ -14,7 +14,7 @@ import torch
 
 from rxt_mrl.contracts import Ask, RewardContext, RewardSpec, reward
 from rxt_mrl.errors import UserError
-from rxt_mrl.scoring import RewardError, WeightedReward
+from rxt_mrl.scoring import RewardError, WeightedReward, build_reward
 
 THREE = RewardContext.from_text(["q one", "q two", "q three"], ["a", "b b", "c c c"], "a reference")
 
@@ -231,3 +231,35 @@ def test_an_empty_batch() -> None:
 def test_it_can_be_pickled() -> None:
     again = pickle.loads(pickle.dumps(WeightedReward(spec("bleu", "fact_recall"))))
     assert again.weights == {"bleu": 0.5, "fact_recall": 0.5}
+
+
+def test_a_list_of_rewards_is_their_sum():
+    context = RewardContext.from_text(["q"], ["a b"], "a b")
+    for given in (["bleu", "length"], [{"use": "bleu"}, "length"], {"terms": ["bleu", "length"]}):
+        assert build_reward(given)(context).weights == {"bleu": 0.5, "length": 0.5}
+    assert RewardSpec.model_validate({"use": "bleu", "weight": 2}).terms[0].weight == 2
+    with pytest.raises(UserError, match=r"a list .* names and terms, got the builtin_function_or_method 'len'"):
+        build_reward(["bleu", len])
+
+
+async def _judge(context):
+    return [0.5] * len(context)
+
+
+@pytest.mark.parametrize(
+    ("reward", "line"),
+    [
+        (lambda context: _judge(context), "returned a coroutine: declare the reward itself 'async def'"),
+        (lambda context: (0.5 for _ in range(len(context))), "returned a generator: it must return a list"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_what_is_no_score_yet_says_what_to_do(reward, line):
+    with pytest.raises(UserError, match=line):
+        build_reward(reward)(RewardContext.from_text(["q"], ["a"], "a"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_call_in_place_of_a_function_says_so():
+    with pytest.raises(UserError, match="the reward is a coroutine: give the function, and do not call it"):
+        build_reward(_judge(None))
