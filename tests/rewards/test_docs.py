@@ -23,7 +23,7 @@ def test_the_example_is_written_tried_checked_and_summed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    reward, trial, _judge = _blocks("python")
+    reward, trial, *_ = _blocks("python")
     Path("my_reward.py").write_text(reward)
     exec(trial, {})
     assert capsys.readouterr().out == "tensor([1., 0.])\n"
