@@ -122,11 +122,7 @@ def test_a_run_goes_on_when_its_reward_is_mended(cli: Command, tiny: Path, tmp_p
     assert "MRL: 3 updates" in outcome.out
 
 
-def test_reward_given_twice_is_the_sum(cli: Command, tiny: Path, finished: Path, tmp_path: Path) -> None:
-    outcome = cli("train", tiny, "--out", tmp_path / "run", *SHORT, "--reward", "bleu", "--reward", "length")
-    assert outcome.code == 0, outcome.err
-    line = json.loads((tmp_path / "run" / "rollouts" / "mrl-1.jsonl").read_text().splitlines()[0])
-    assert set(line["terms"]) == {"bleu", "length"}
+def test_rescore_with_several_rewards(cli: Command, finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "again.jsonl"
     rollouts = finished / "rollouts" / "mrl-1.jsonl"
     assert cli("rescore", rollouts, "--reward", "bleu", "--reward", "length", "--out", out).code == 0

@@ -37,7 +37,7 @@ from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageName
 from ..supervised.curves import held_out_line, plot_learning
 from ..supervised.held_out import PREFIX
 from ..supervised.stages import last_checkpoint, run_stage
-from . import provenance
+from . import plugin_files, provenance
 from .data import RunData
 from .fits import check_workers
 from .measure import Measuring, effect_lines
@@ -106,6 +106,8 @@ def train(
         try:
             if ranks.is_main():
                 data.tokenizer.save(run.path / _TOKENIZER)
+                for line in plugin_files.keep(recipe, run.path):
+                    console.print(line, soft_wrap=True, markup=False, highlight=False)
             else:
                 console = Console(quiet=True)
             assert recipe.products != "auto"

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from .lookup import GROUPS, Kind, build, describe, find, location, names, recipe_file, source_digest, source_file
+from .lookup import (
+    GROUPS,
+    Kind,
+    build,
+    describe,
+    files_found,
+    find,
+    location,
+    names,
+    recipe_file,
+    source_digest,
+    source_file,
+)
 from .trust import untrusted
 
 __all__ = [
@@ -10,6 +22,7 @@ __all__ = [
     "Kind",
     "build",
     "describe",
+    "files_found",
     "find",
     "location",
     "names",

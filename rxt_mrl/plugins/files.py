@@ -6,6 +6,7 @@ meet, and it is registered to be pickled by value, so that its objects work on R
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 import sys
@@ -132,10 +133,43 @@ def _of_a_plugin(module: types.ModuleType) -> bool:
 
 
 def digest_of(file: Path) -> str:
-    """A hash of a plug-in's file and, where it was loaded as one, of the files beside it that it imports."""
-    module = sys.modules.get(module_name_of(file.resolve()))
-    beside = [Path(name) for name in vars(module).get(_BESIDE, ())] if module is not None else []
-    return hashlib.blake2b(b"".join(path.read_bytes() for path in (file, *beside) if path.is_file())).hexdigest()[:32]
+    """A hash of a plug-in's file and of the files beside it that it imports."""
+    files = [path for path in (file, *beside(file)) if path.is_file()]
+    return hashlib.blake2b(b"".join(path.read_bytes() for path in files)).hexdigest()[:32]
+
+
+def beside(file: Path) -> list[Path]:
+    """The files beside a Python file that it imports, sorted: those that it names, wherever, and that these name;
+    of a plug-in also those that it has imported by other means."""
+    file = file.resolve()
+    module = sys.modules.get(module_name_of(file))
+    found = {Path(name) for name in vars(module).get(_BESIDE, ())} if module is not None else set()
+    waiting = [file, *found]
+    while waiting:
+        for path in _named_in(waiting.pop(), file.parent) - found - {file}:
+            found.add(path)
+            waiting.append(path)
+    return sorted(found)
+
+
+def _named_in(file: Path, folder: Path) -> set[Path]:
+    """The modules and packages of ``folder`` that a file imports."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):  # importing it says what is wrong
+        return set()
+    package = file.parent.relative_to(folder).parts if file.is_relative_to(folder) else ()
+    names: set[tuple[str, ...]] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {tuple(alias.name.split(".")) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = (*above, *(node.module.split(".") if node.module else ()))
+            names |= {base, *((*base, alias.name) for alias in node.names)}
+    places = {folder.joinpath(*name[:length]) for name in names for length in range(1, len(name) + 1)}
+    candidates = {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")}
+    return {path for path in candidates if path.is_file()}
 
 
 def module_name_of(resolved: Path) -> str:

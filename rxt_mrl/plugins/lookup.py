@@ -18,12 +18,13 @@ import importlib
 import importlib.resources
 import inspect
 import types
+from collections.abc import Collection
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import UserError
-from .files import digest_of, load_file, split_file_spec
+from .files import beside, digest_of, load_file, split_file_spec
 from .trust import check_declared, check_module, check_named
 
 Kind = Literal["reward", "env", "curriculum", "source"]
@@ -52,6 +53,43 @@ def find(kind: Kind, spec: str) -> Any:
     Raises:
         UserError: when there is none; the line lists what is allowed.
     """
+    target = _find(kind, spec)
+    _found[kind, spec] = target
+    return target
+
+
+_found: dict[tuple[Kind, str], Any] = {}
+
+
+def files_found(specs: Collection[str]) -> dict[tuple[Kind, str], list[Path]]:
+    """By kind and name, the files of the plug-ins that were found and are not this package's.
+
+    Args:
+        specs: of these alone.
+
+    Returns:
+        Of each its own file first, then those beside it that it imports.
+    """
+    files = {}
+    for (kind, spec), target in _found.items():
+        inner = _underlying(target)
+        if spec in specs and str(inner.__module__).partition(".")[0] != __name__.partition(".")[0]:
+            file = split_file_spec(spec)
+            own = _source_of(inner) if file is None else file[0]
+            if own is not None and own.is_file():
+                files[kind, spec] = [own.resolve(), *beside(own)]
+    return files
+
+
+def _source_of(inner: Any) -> Path | None:
+    try:
+        name = inspect.getsourcefile(inner)
+    except TypeError:  # it is not written in Python
+        return None
+    return Path(name) if name else None
+
+
+def _find(kind: Kind, spec: str) -> Any:
     if not isinstance(spec, str) or not spec.strip():
         raise UserError(f"a {kind} is named by a string, got {spec!r}")
     entries = _entries(kind)

@@ -10,6 +10,7 @@
     checkpoints/<stage>/     safetensors + config + tokenizer, and the trainer's state
     rollouts/*.jsonl
     evaluation/              retention.json, *.png
+    plugins/                 the files of plug-ins, as they were when the run began or went on
     not_finite/*.pt          the batch of an update that was stopped by NaN or infinity
 """
 
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
 _MARK = "recipe.yaml"
 _WRITTEN: dict[str, tuple[str, ...] | None] = {
-    **dict.fromkeys((_MARK, LOCK, "progress.json", "metrics.jsonl", "tensorboard", "checkpoints", "not_finite")),
+    **dict.fromkeys((_MARK, LOCK, "progress.json", "metrics.jsonl")),
+    **dict.fromkeys(("tensorboard", "checkpoints", "not_finite", "plugins")),
     "rollouts": (".jsonl",),
     "evaluation": (".json", ".png", ".parquet", ".html", ".csv", ".md", ".tex", ".part"),
 }
