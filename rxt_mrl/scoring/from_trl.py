@@ -82,7 +82,12 @@ class FromTrl:
         if self.conversational:
             prompts = [[{"role": "user", "content": text}] for text in prompts]  # type: ignore[misc]
             completions = [[{"role": "assistant", "content": text}] for text in completions]  # type: ignore[misc]
-        values = self.plugin_target(prompts=prompts, completions=completions, **offered)
+        try:
+            values = self.plugin_target(prompts=prompts, completions=completions, **offered)
+        except TypeError as error:
+            if not self.conversational and "string indices" in str(error):
+                error.args = (f"{error} (a function that reads messages needs the option conversational: true)",)
+            raise
         return self._later(values) if inspect.isawaitable(values) else self._rescaled(values)  # type: ignore[return-value]
 
     async def _later(self, values: Awaitable[Any]) -> list[float | None]:

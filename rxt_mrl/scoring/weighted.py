@@ -31,7 +31,7 @@ from ..errors import UserError
 from .load import load_reward
 from .slow import SlowReward
 from .states import stateful
-from .values import RewardError, begin_reward, declaration
+from .values import RewardError, begin_reward, declaration, name_of
 
 logger = logging.getLogger(__name__)
 
@@ -210,7 +210,8 @@ def _load(term: RewardTerm, *, bounded: bool) -> _Term:
             raise UserError(f"{term.use}: calls are of rewards that are async or declared @reward(concurrent=True)")
         fn = fn.with_calls(term.calls)
     declared = declaration(fn)
-    name = getattr(declared, "reward_name", None) or term.use.rpartition(":")[2].replace("-", "_")
+    own = name_of(fn) if term.use.endswith(".py") else term.use.rpartition(":")[2]
+    name = getattr(declared, "reward_name", None) or own.replace("-", "_")
     weight = term.weight if "weight" in term.model_fields_set else getattr(declared, "reward_weight", term.weight)
     steps = term.steps or ("last" if getattr(declared, "reward_episode", False) else "all")
     made_from = json.dumps([term.use, term.options], sort_keys=True, default=str)

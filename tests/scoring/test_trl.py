@@ -10,7 +10,7 @@ import pytest
 
 from rxt_mrl.contracts import Ask, MissingColumnError, RewardContext, RewardSpec
 from rxt_mrl.errors import UserError
-from rxt_mrl.scoring import RewardError, WeightedReward, from_trl, load_reward, to_trl
+from rxt_mrl.scoring import RewardError, WeightedReward, build_reward, from_trl, load_reward, to_trl
 
 CONTEXT = RewardContext.from_text(
     ["q one", "q two"], ["a", "b b"], ["a", "b"], history=[[("x", "y")], [("z", "w")]], asks=[[Ask("a", 0)], []]
@@ -186,3 +186,13 @@ def test_columns_of_trl_reach_our_rewards() -> None:
         return [float(level == 1) for level in context.columns["difficulty"]]
 
     assert to_trl(easy)(prompts=["q", "q"], completions=["a", "b"], difficulty=[1, 2], trainer_state=None) == [1, 0]
+
+
+def test_a_function_that_reads_messages_is_told_of_the_option():
+    def told(prompts, completions, **kwargs):
+        return [1.0 if "a" in completion[0]["content"] else 0.0 for completion in completions]
+
+    context = RewardContext.from_text(["q"], ["a"], "a")
+    with pytest.raises(UserError, match="needs the option conversational: true"):
+        build_reward(told)(context)
+    assert build_reward(from_trl(told, conversational=True))(context).total.tolist() == [1.0]
