@@ -26,13 +26,13 @@ install: $(STAMP)  ## Make the virtual environment
 demo: $(STAMP)  ## Teach a small RxT to remember, in minutes (SEED=0)
 	$(BIN)/rxt-mrl train demo --seed $(SEED)
 
-test: $(STAMP)  ## The fast test suite
-	$(BIN)/python -m pytest -m "not slow"
+test: $(STAMP)  ## The fast test suite, on all cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(STAMP)  ## The slow tests, which guard promises of the README
 	$(BIN)/python -m pytest -m "slow and not long"
 
-test-long: $(STAMP)  ## Kills at random moments, every recipe, notebooks: many minutes
+test-long: $(STAMP)  ## What needs a large download
 	$(BIN)/python -m pytest -m long
 
 lint: $(STAMP)  ## ruff and mypy

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
+from concurrent.futures import Executor, wait
 from typing import Any
 
 from rxt_mrl.errors import UserError
@@ -17,8 +20,13 @@ _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)
 _SETTINGS = 4
 
 
-def connect(ray: Any, settings: RolloutSettings) -> None:
+def connect(ray: Any, settings: RolloutSettings, thread: Executor) -> None:
     """Connect to the cluster of ``rollout.address``, else of ``RAY_ADDRESS``, else start Ray on this machine.
+
+    Args:
+        ray: the module.
+        settings: workers, address, size of the object store.
+        thread: where Ray is started; what it starts ends with this thread.
 
     Raises:
         UserError: when nothing like Ray answers there, or Ray does not start.
@@ -43,11 +51,31 @@ def connect(ray: Any, settings: RolloutSettings) -> None:
     try:
         if shared:
             _check_alive(ray, str(address))
-        ray.init(**options)
+        _start(ray, options, thread)
     except Exception as error:  # Ray raises whatever, a bare Exception too
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         hint = "; RAY_TMPDIR names a shorter folder for Ray's sockets" if "AF_UNIX" in first else ""
         raise UserError(f"{what}: Ray {'does not answer' if shared else 'does not start'}: {first}{hint}") from error
+
+
+def _start(ray: Any, options: dict[str, Any], thread: Executor) -> None:
+    """``ray.init``, during which SIGTERM does what it did before.
+
+    Ray puts two handlers in its place. The one in Python, which ends the process, it leaves out in another thread; the
+    one in C++, which aborts the process, comes at some moment and is replaced at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        ray.init(**options)
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    started = thread.submit(ray.init, **options)
+    try:
+        while not wait([started], timeout=0.01).done:
+            signal.signal(signal.SIGTERM, handler)
+    finally:
+        wait([started])  # what began half has to be ended whole
+        signal.signal(signal.SIGTERM, handler)
+    started.result()
 
 
 def _check_alive(ray: Any, address: str) -> None:

@@ -77,7 +77,7 @@ class RayPool:
         self._replaced = 0
         try:
             if self._owns_ray:
-                connect(ray, settings)
+                connect(ray, settings, self._background)
             self._class: Any = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(_Actor)
             for place in range(settings.workers):
                 self._actors.append(self._create(place))
@@ -102,12 +102,12 @@ class RayPool:
             ) from error
         calls = [actor.configure.remote(self._setups) for actor in self._actors]
         errors = self._ray.exceptions
-        # An actor that died or hangs is replaced when it is to play.
-        with contextlib.suppress(errors.RayActorError, errors.GetTimeoutError):
-            try:
-                self._ray.get(calls, timeout=self._settings.timeout)
-            except errors.RayTaskError as error:
-                raise _told(error) from error
+        try:
+            self._ray.get(calls, timeout=self._settings.timeout)
+        except errors.RayTaskError as error:
+            raise _told(error) from error
+        except errors.RayError:
+            return  # an actor that died or hangs is replaced when it is to play
 
     def sync(self) -> None:
         """Put the learner's weights into the object store once, for all actors."""
@@ -171,20 +171,21 @@ class RayPool:
             with contextlib.suppress(Exception):
                 self._ray.kill(actor)
         self._actors = []
-        self._background.shutdown(cancel_futures=True)  # what still plays ends with the actors
         if self._owns_ray and self._ray.is_initialized():
             with contextlib.suppress(Exception):  # it may have ended by itself
                 self._ray.shutdown()
             self._owns_ray = False
+        self._background.shutdown(cancel_futures=True)  # what still plays ends with the actors
 
     def _create(self, place: int) -> Any:
         """An actor on one of the nodes that are alive, in turn: Ray puts those that reserve nothing on one."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        nodes = [node["NodeID"] for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        alive = (node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU"))
+        nodes = sorted(node["NodeID"] for node in alive)
         # A node that just died is called alive for a while: a replacement goes to the next one.
         turn = place + self._replaced
-        home = NodeAffinitySchedulingStrategy(nodes[turn % len(nodes)], soft=True) if nodes else "DEFAULT"
+        home = NodeAffinitySchedulingStrategy(nodes[turn % len(nodes)], soft=False) if nodes else "DEFAULT"
         actor = self._class.options(scheduling_strategy=home).remote(
             self._model.config, products.current(), self._settings.workers
         )

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -16,9 +17,14 @@ from rxt_mrl.mrl.pool import LocalPool
 from rxt_mrl.mrl.ray_workers import make_pool
 
 
+def connect(ray, **settings):
+    with ThreadPoolExecutor(1) as thread:
+        ray_cluster.connect(ray, RolloutSettings(**settings), thread)
+
+
 def refused(ray, **settings):
     with pytest.raises(UserError) as caught:
-        ray_cluster.connect(ray, RolloutSettings(workers=1, **settings))
+        connect(ray, workers=1, **settings)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -67,7 +73,7 @@ def test_a_stale_address_is_one_line_at_once(ray, dead, monkeypatch):
 @pytest.mark.parametrize("address", ["here", "host:", ":6379", "host:port", ""])
 def test_what_is_no_address(ray, address):
     if not address:  # nothing: Ray is started here
-        ray_cluster.connect(ray, RolloutSettings(workers=3, address=address))
+        connect(ray, workers=3, address=address)
         assert ray.asked[0]["address"] == "local"
         assert ray.asked[0]["num_cpus"] == 3
     else:
@@ -80,13 +86,13 @@ def test_who_listens_and_is_not_ray(ray, listener, monkeypatch):
     listener.answer[0] = b"HTTP/1.1 400 Bad Request\r\n\r\n"
     assert "what listens there is not Ray" in refused(ray, address=listener.address)
     listener.answer[0] = bytes((0, 0, 6, 4, 0, 0, 0, 0, 0))  # settings, as a gRPC server sends them
-    ray_cluster.connect(ray, RolloutSettings(workers=1, address=listener.address))
+    connect(ray, workers=1, address=listener.address)
     assert ray.asked[0]["address"] == listener.address
 
 
 def test_the_setting_goes_before_the_environment(ray, dead, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", dead)
-    ray_cluster.connect(ray, RolloutSettings(workers=1, address="local"))
+    connect(ray, workers=1, address="local")
     assert ray.asked[0]["address"] == "local"
 
 
@@ -123,11 +129,13 @@ def test_a_cluster_of_two_nodes_of_which_one_is_killed(make_model, setup_of):
             pool.sync()
             assert torch.equal(pool.rollout(shards).log_probs, local.rollout(shards).log_probs)
 
-            homes = [node_of(actor) for actor in pool.actors]
-            assert len(set(homes)) == 2
+            homes = {node_of(actor): actor for actor in pool.actors}
+            assert len(homes) == 2
             mine = ray.get_runtime_context().get_node_id()
             other = next(node for node in cluster.list_all_nodes() if node.node_id != mine)
             cluster.remove_node(other, allow_graceful=False)
+            with pytest.raises(ray.exceptions.RayActorError):
+                ask_for_ever(homes[other.node_id])  # a worker notices a little later that its node is gone
             assert torch.equal(pool.rollout(shards).log_probs, local.rollout(shards).log_probs)
             assert {node_of(actor) for actor in pool.actors} == {mine}
         finally:
@@ -141,3 +149,8 @@ def node_of(actor):
     import ray
 
     return ray.get(actor.__ray_call__.remote(lambda worker: ray.get_runtime_context().get_node_id()))
+
+
+def ask_for_ever(actor):
+    while node_of(actor):
+        time.sleep(0.1)
