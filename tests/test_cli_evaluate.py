@@ -163,6 +163,10 @@ def test_evaluate_names_what_is_wrong(cli: Command, alone: Path, tmp_path: Path)
     assert "neither a run nor a checkpoint" in cli("evaluate", tmp_path).line
     assert "no such file or folder" in cli("evaluate", f"hf:{tmp_path / 'gone'}").line
     assert "cannot be loaded as a causal language model" in cli("evaluate", f"hf:{tmp_path}").line
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "config.json").write_text('{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}')
+    assert f"name it hf:{foreign}" in cli("evaluate", foreign).line
     DialogueTokenizer.train(["a"], 263).save(alone)
     assert "tokens and the tokenizer 263" in cli("evaluate", alone).line
 

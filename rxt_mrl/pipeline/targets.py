@@ -115,7 +115,8 @@ def open_target(text: str, assignments: Sequence[str], tokenizer: Path | None = 
         subject = load_causal_lm(text.removeprefix("hf:"), settings.context)
     else:
         subject = RxTSubject(*_checkpoint(text, path, tokenizer), name=_plain(path.name))
-    return Target(_plain(subject.name), lambda _: subject, settings, f"{text} {_weights(path)}")
+    weights = _weights(Path(text.removeprefix("hf:")).expanduser())
+    return Target(_plain(subject.name), lambda _: subject, settings, f"{text} {weights}")
 
 
 def _of_run(path: Path, run: Path, assignments: Sequence[str]) -> Target:
@@ -139,6 +140,8 @@ def _checkpoint(text: str, path: Path, folder: Path | None) -> tuple[RxT, Dialog
     config = json.loads(fetch(text if not path.is_dir() else path, "config.json").read_text(encoding="utf-8"))
     if config.get("format") == FORMAT and path.is_dir() and folder is None:
         return checkpoints.load(path)
+    if "architectures" in config and "model_type" in config:
+        raise UserError(f"{text}: a model of the transformers library; name it hf:{text}")
     source = str(path) if path.is_dir() else text
     if folder is None and path.is_dir() and not (path / FILE).is_file():
         raise UserError(f"{text}: the folder has no {FILE}; name the folder of its tokenizer with --tokenizer")

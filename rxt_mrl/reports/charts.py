@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -9,6 +10,8 @@ from html import escape
 from .figures import Figures, Form, Path, written
 
 _WIDTH, _HEIGHT = 480, 260
+_SMALL = (300, 190)
+"""One of several charts beside each other: its figures are as large on the page as those of a whole one."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 42
 Place = Callable[[float], float]
 """From a value to its place in the picture."""
@@ -35,9 +38,17 @@ class Line:
 
 
 def line_chart(
-    figures: Figures, lines: Sequence[Line], *, x: str, y: str, form: Form = "percent", top: float | None = None
+    figures: Figures,
+    lines: Sequence[Line],
+    *,
+    x: str,
+    y: str,
+    form: Form = "percent",
+    top: float | None = None,
+    small: bool = False,
 ) -> str:
     """Lines over a common x axis, from 0 to ``top`` (None: the largest value); empty where there is no point."""
+    width, height = _SMALL if small else (_WIDTH, _HEIGHT)
     drawn = []
     for line in lines:
         points = [
@@ -49,15 +60,15 @@ def line_chart(
         return ""
     places = sorted({place for _, points in drawn for place, _, _ in points})
     low, high = places[0], max(places[-1], places[0] + 1)
-    most = top or max(value for _, points in drawn for _, value, _ in points) * 1.08 or 1.0
+    ticks = _ticks(top or max(0.0, *(value for _, points in drawn for _, value, _ in points)) or 1.0)
 
     def at_x(place: float) -> float:
-        return _LEFT + (place - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+        return _LEFT + (place - low) / (high - low) * (width - _LEFT - _RIGHT)
 
     def at_y(value: float) -> float:
-        return _HEIGHT - _BOTTOM - max(0.0, min(value / most, 1.05)) * (_HEIGHT - _TOP - _BOTTOM)
+        return height - _BOTTOM - max(0.0, min(value / ticks[-1], 1.05)) * (height - _TOP - _BOTTOM)
 
-    parts = [_axes(places, most, at_x, at_y, x, form)]
+    parts = [_axes(places, ticks, at_x, at_y, x, form, width, height)]
     for line, points in drawn:
         band = [(place, interval) for place, path in line.band if (interval := figures.value(*path)) is not None]
         if band:
@@ -73,28 +84,47 @@ def line_chart(
     legend = "".join(f'<li class="s{line.style}">{escape(line.label)}</li>' for line, _ in drawn)
     label = escape(f"{y} over {x}: {', '.join(line.label for line, _ in drawn)}", quote=True)
     return (
-        f'<figure><figcaption>{escape(y)}</figcaption><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'<figure><figcaption>{escape(y)}</figcaption><svg viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="{label}">{"".join(parts)}</svg>'
         f'<ul class="legend">{legend}</ul></figure>'
     )
 
 
-def _axes(places: Sequence[float], most: float, at_x: Place, at_y: Place, x: str, form: Form) -> str:
+def _ticks(most: float) -> list[float]:
+    """Round values from 0 to no less than ``most``.
+
+    >>> _ticks(9.7)
+    [0.0, 2.5, 5.0, 7.5, 10.0]
+    >>> _ticks(0.17)
+    [0.0, 0.05, 0.1, 0.15, 0.2]
+    """
+    scale = 10.0 ** math.floor(math.log10(most / 4))
+    step = next(scale * digit for digit in (1, 2, 2.5, 5, 10) if scale * digit >= 0.999 * most / 4)
+    return [round(step * place, 12) for place in range(math.ceil(0.999 * most / step) + 1)]
+
+
+def _axes(
+    places: Sequence[float],
+    ticks: Sequence[float],
+    at_x: Place,
+    at_y: Place,
+    x: str,
+    form: Form,
+    width: int,
+    height: int,
+) -> str:
     parts = []
-    for tick in range(5):
-        value = most * tick / 4
-        height = at_y(value)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{height:.1f}" y2="{height:.1f}"/>')
-        text = f"{100 * value:.0f}" if form == "percent" else f"{value:.3g}"
-        parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{height + 4:.1f}" text-anchor="end">{text}</text>')
-    every = -(-len(places) // 16)
+    for value in ticks:
+        level = at_y(value)
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{level:.1f}" y2="{level:.1f}"/>')
+        text = f"{100 * value if form == 'percent' else value:g}"
+        parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{level + 4:.1f}" text-anchor="end">{text}</text>')
+    every = -(-len(places) // (16 if width == _WIDTH else 9))
     for place in places[::every]:
-        parts.append(
-            f'<text class="tick" x="{at_x(place):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">'
-            f"{place:g}</text>"
-        )
+        middle = f'x="{at_x(place):.1f}" y="{height - _BOTTOM + 18}" text-anchor="middle"'
+        parts.append(f'<text class="tick" {middle}>{place:g}</text>')
     parts.append(
-        f'<text class="axis" x="{(_WIDTH + _LEFT) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x)}</text>'
+        f'<text class="axis" x="{(width + _LEFT) / 2}" y="{height - 6}" text-anchor="middle">{escape(x)}</text>'
     )
     return "".join(parts)
 

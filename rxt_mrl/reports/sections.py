@@ -152,8 +152,8 @@ def _abilities(figures: Figures) -> str:
 def _memory(figures: Figures) -> str:
     if not figures.value("memory"):
         return ""
-    figures = figures.below("memory")
     parts = ["<h3>What the memory does</h3>", _sentences(figures)]
+    figures = figures.below("memory")
     if figures.value("state"):
         state = figures.below("state")
         charts = []
@@ -161,7 +161,8 @@ def _memory(figures: Figures) -> str:
             points: list[tuple[float, Path]] = [
                 (float(n), (name, n)) for n in range(first, len(state.value(name) or ()))
             ]
-            charts.append(line_chart(state, [Line(name.replace("_", " "), points)], x="write", y=title, form=form))
+            line = Line(name.replace("_", " "), points)
+            charts.append(line_chart(state, [line], x="write", y=title, form=form, small=True))
         parts.append(f'<div class="charts">{"".join(charts)}</div>')
         usage = state.value("slot_usage")
         if len(usage) <= 32:
@@ -172,21 +173,27 @@ def _memory(figures: Figures) -> str:
             f"{state.show('slots', form='count')} slots take part in the writing.</p>"
         )
     if figures.value("capacity"):
-        steps = range(len(figures.value("capacity", "told")))
+        asked = range(len(figures.value("capacity", "told")))
         lines = [
-            Line(f"facts {name}", [(float(n + 1), ("capacity", name, n)) for n in steps], (), style)
+            Line(f"facts {name}", [(float(n + 1), ("capacity", name, n)) for n in asked], (), style)
             for style, name in ((1, "told"), (0, "kept"))
         ]
         parts.append(line_chart(figures, lines, x="step", y="facts", form="two"))
     return "\n".join(part for part in parts if part)
 
 
-def _sentences(figures: Figures) -> str:
+def _sentences(whole: Figures) -> str:
     said = []
-    if figures.value("half_life", "interactions") is not None:
+    figures = whole.below("memory")
+    half = figures.value("half_life", "interactions")
+    if half is not None:
+        beyond = ""
+        if half > whole.value("steps"):
+            steps = whole.show("steps", form="count")
+            beyond = f", more than the {steps} that were measured: continued from their decline"
         said.append(
             f"Half of the facts are lost after {figures.show('half_life', 'interactions', form='one')} interactions "
-            f"({figures.show('half_life', 'ci95', form='one')})."
+            f"({figures.show('half_life', 'ci95', form='one')}){beyond}."
         )
     if figures.value("interference", "per_interaction", "bits") is not None:
         said.append(

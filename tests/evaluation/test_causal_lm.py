@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,13 @@ def test_the_peer_keeps_our_tokenizer(tokenizer: Any) -> None:
     assert evaluate(subject, encoded(subject), SETTINGS).to_json()["ppl"] > 1
     with pytest.raises(UserError, match=r"the tokenizer has \d+ tokens and the model 100"):
         CausalLMSubject(llama(100), chat_tokenizer(tokenizer, positions=512), "peer")
+
+
+def test_a_folder_without_a_tokenizer(folder: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(folder / name, tmp_path)
+    with pytest.raises(UserError, match=r"no tokenizer comes with the model|cannot be loaded"):
+        load_causal_lm(str(tmp_path))
 
 
 def test_the_command(cli: Any, folder: Path, tmp_path: Path) -> None:

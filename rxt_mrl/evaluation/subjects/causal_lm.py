@@ -43,6 +43,8 @@ class CausalLMSubject:
     controls = CONTROLS
 
     def __init__(self, model: Any, tokenizer: Any, name: str, context: int | None = None) -> None:
+        if not tokenizer.encode("a", add_special_tokens=False):  # what the library makes of a folder without one
+            raise UserError(f"{name}: no tokenizer comes with the model")
         self.model, self.name = model, name
         self.tokenizer = as_ours(tokenizer)
         longest = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
