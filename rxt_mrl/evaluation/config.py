@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator
 
 from ..contracts import RewardSpec
+from ..model.device import Precision
 from ..settings import Settings
 
 Control = Literal["wiped", "swapped", "frozen", "oracle"]
@@ -36,6 +37,7 @@ class EvaluationSettings(Settings):
         context: most tokens that a stateless subject reads, answer included; None: as many as its model takes.
         reward: what the score is made of; None: the published composite.
         score: whether to score at all (recall and PPL do not need it).
+        precision: of what an RxT computes; memories and log-probabilities are float32 in both.
         retention: whether a run measures retention at all; False for recipes that train no memory.
     """
 
@@ -51,6 +53,7 @@ class EvaluationSettings(Settings):
     context: int | None = Field(default=None, ge=8)
     reward: RewardSpec | None = None
     score: bool = True
+    precision: Precision = "float32"
     retention: bool = True
 
     @field_validator("data", mode="before")

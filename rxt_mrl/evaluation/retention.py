@@ -124,6 +124,10 @@ def evaluate(
         UserError: when the dialogues are too few or too short.
     """
     settings = settings or EvaluationSettings()
+    if isinstance(subject, RxTSubject):
+        subject = RxTSubject(subject.model, subject.tokenizer, subject.name, settings.precision)
+    elif settings.precision != "float32":
+        raise UserError(f"evaluation.precision = {settings.precision!r}: {subject.name} is no RxT; allowed: float32")
     episodes = len(dialogues) if settings.episodes is None else settings.episodes
     if episodes > len(dialogues):
         raise UserError(f"evaluation: episodes is {episodes}, the data has {len(dialogues)} dialogues")

@@ -11,7 +11,7 @@ from ..errors import UserError
 from .cache import KVCache, MemoryKV
 from .checks import check_memory, check_tokens
 from .config import DecoderConfig, RxTConfig
-from .device import use_kernels
+from .device import products_dtype, unrounded, use_kernels
 from .hub import HubModel
 from .layers import Stack, mean_stats
 from .moe import RouterStats
@@ -96,8 +96,14 @@ class Decoder(Stack, HubModel):
         return (outputs[-1] if keep is None else outputs[-1][keep]), mean_stats(stats)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Head of the model: ``(..., D)`` to ``(..., V)``."""
-        return self.head(self.head_norm(hidden))
+        """Head of the model: ``(..., D)`` to ``(..., V)``; without gradients not rounded under autocast either.
+
+        What is drawn from them or compared by them would feel it: logits of 10 have steps of 1/16 in bfloat16.
+        """
+        if torch.is_grad_enabled():
+            return self.head(self.head_norm(hidden))
+        with unrounded(hidden.device):
+            return self.head(self.head_norm(hidden.to(self.head.weight.dtype)))
 
     @torch.no_grad()
     def new_cache(self, batch: int, length: int) -> KVCache:
@@ -118,7 +124,7 @@ class Decoder(Stack, HubModel):
             length,
             attention.head_dim,
             device=weight.device,
-            dtype=weight.dtype,
+            dtype=products_dtype(weight),
             transposed=use_kernels(weight),
         )
 

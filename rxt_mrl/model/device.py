@@ -1,11 +1,32 @@
-"""Which form of a computation runs where."""
+"""Which form of a computation runs where, and in which precision."""
 
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+Precision = Literal["float32", "bfloat16"]
+"""Of a forward pass; weights, memories and log-probabilities are float32 in both."""
+
+
+def computing(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    """Matrix products in so many bits inside; in bfloat16 by autocast: memories and residual streams stay float32."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+def unrounded(device: torch.device) -> AbstractContextManager[Any]:
+    """Inside, products are not rounded to bfloat16, under autocast either."""
+    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
+
+
+def products_dtype(weight: Tensor) -> torch.dtype:
+    """What factors of matrix products with a weight are rounded to: autocast's type, or the weight's own."""
+    kind = weight.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
 
 def use_kernels(weight: Tensor) -> bool:

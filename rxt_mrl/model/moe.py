@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import FeedForwardConfig, MoEConfig
-from .device import use_kernels
+from .device import unrounded, use_kernels
 from .feedforward import FeedForward, activate
 
 _FEW_PER_EXPERT = 32
@@ -68,7 +68,8 @@ class MoE(nn.Module):
 
     def route(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Probabilities ``(N, experts)``, and weights and indices ``(N, k)`` of the chosen experts, of x ``(N, D)``."""
-        probabilities = self.router(x).softmax(-1)
+        with unrounded(x.device):  # rounded, two passes over the same tokens may choose other experts
+            probabilities = self.router(x.to(self.router.weight.dtype)).softmax(-1)
         top, index = probabilities.topk(self.config.top_k, dim=-1)
         return probabilities, top / (top.sum(-1, keepdim=True) + 1e-9), index
 

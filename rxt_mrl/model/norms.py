@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import NormType
-from .device import use_kernels
+from .device import unrounded, use_kernels
 
 
 def inverse_rms(x: Tensor) -> Tensor:
@@ -14,7 +14,8 @@ def inverse_rms(x: Tensor) -> Tensor:
     # vector_norm reads x once and writes nothing of its size. With gradients vecdot is better: its backward pass
     # takes half the time of the other formulas', F.rms_norm on CPU included.
     if torch.is_grad_enabled():
-        square = torch.linalg.vecdot(x, x).unsqueeze(-1)
+        with unrounded(x.device):  # autocast would round it on a CPU, and the whole state with it
+            square = torch.linalg.vecdot(x, x).unsqueeze(-1)
     else:
         square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square()
     return torch.rsqrt(square / x.shape[-1] + torch.finfo(x.dtype).eps)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from .attention import Attention
 from .cache import KVCache, MemoryKV
+from .device import products_dtype, unrounded
 from .layers import Layer
 from .rope import Rope, rotate
 
@@ -85,9 +86,12 @@ class Projections:
         self.query_heads, self.kv_heads = attention.query_heads, attention.kv_heads
         self.head_dim, self.split = attention.head_dim, attention.layout == "split"
         weights = [attention.q_proj.weight] + ([attention.kv_proj.weight] if fused else [])
-        self.weight = torch.cat(weights).t().contiguous()
-        self.out_weight = attention.out_proj.weight.t().contiguous()
-        self.out_bias: Tensor | None = attention.out_proj.bias
+        # Rounded once, not at every token.
+        kind = products_dtype(attention.q_proj.weight)
+        self.weight = torch.cat(weights).to(kind).t().contiguous()
+        self.out_weight = attention.out_proj.weight.to(kind).t().contiguous()
+        bias: Tensor | None = attention.out_proj.bias
+        self.out_bias = None if bias is None else bias.to(kind)
 
     def out(self, context: Tensor) -> Tensor:
         """The output projection of ``(B, heads * head dim)``."""
@@ -135,7 +139,8 @@ class _TorchLayerStep(LayerStep):
 
 def _rotated(heads: Tensor, rotation: Tensor) -> Tensor:
     """Heads ``(B, heads, head dim)`` times the rotation of each row ``(B, head dim, head dim)``, in float32."""
-    return torch.bmm(heads.float(), rotation).to(heads.dtype)
+    with unrounded(heads.device):
+        return torch.bmm(heads.float(), rotation).to(heads.dtype)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from rxt_mrl.contracts import Component
 from rxt_mrl.errors import UserError
+from rxt_mrl.model.device import Precision
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.settings import Settings, explain, merge
 
@@ -121,6 +122,8 @@ class AlgorithmSettings(Settings):
     """Keep the gradient from growing from write to write, without a cut (:class:`rxt_mrl.model.scan.Bounded`)."""
     freeze_memory: bool = False
     """Control: the writing of memory (embedding, encoder, memory attention) stays as it is, only reading learns."""
+    precision: Precision = "float32"
+    """Of the forward passes that learn; log-probabilities, weights and the optimizer's state are float32."""
     checkpoint_every: int = Field(default=20, ge=1)
     """Updates between two checkpoints; there is one more at the end of each stage."""
     max_seconds: float | None = Field(default=None, gt=0)
@@ -155,6 +158,9 @@ class RolloutSettings(Settings):
     """``HOST:PORT`` of a Ray cluster that runs already, or ``auto``; None: that of ``RAY_ADDRESS``, else Ray is started
     on this machine. The cluster's machines need the same rxt-mrl and the plug-ins' packages."""
     sampling: SamplingConfig = SamplingConfig()
+    precision: Precision = "float32"
+    """Of writing and answering; memories and log-probabilities are float32. The ratio before an update is no longer 1
+    to the last digits then."""
     timeout: float = Field(default=300.0, gt=0)
     """Seconds after which a worker that has not returned a shard is replaced."""
     restarts: int = Field(default=3, ge=0)

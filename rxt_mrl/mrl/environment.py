@@ -13,6 +13,7 @@ from rxt_mrl import plugins
 from rxt_mrl.contracts import Environment, RewardSpec, Strategy
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
 from rxt_mrl.errors import UserError
+from rxt_mrl.model.device import Precision
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.scoring import WeightedReward
 
@@ -32,6 +33,7 @@ class StageSetup:
         answers: sampled from the memory of each step.
         warmup: write the first interaction twice.
         continues: some episodes go on from another dialogue's memory.
+        precision: of what the model computes while it plays.
     """
 
     environment: Callable[..., Any]
@@ -42,6 +44,7 @@ class StageSetup:
     answers: int = 1
     warmup: bool = False
     continues: bool = False
+    precision: Precision = "float32"
 
     def make(self, count: int) -> Environment:
         """The environment with ``count`` rows."""
@@ -99,6 +102,7 @@ def make_setup(
     answers: int = 1,
     warmup: bool = False,
     continues: bool = False,
+    precision: Precision = "float32",
 ) -> StageSetup:
     """Find the environment and build the reward.
 
@@ -114,6 +118,7 @@ def make_setup(
         answers: see :class:`StageSetup`.
         warmup: see :class:`StageSetup`.
         continues: see :class:`StageSetup`.
+        precision: see :class:`StageSetup`.
 
     Raises:
         UserError: for an unknown environment or reward.
@@ -134,4 +139,6 @@ def make_setup(
         raise UserError(
             f"env {env.use!r} is a {type(environment).__name__}; allowed: a class or a function that makes one"
         )
-    return StageSetup(environment, dict(env.options), offered, sampling, tokenizer, answers, warmup, continues)
+    return StageSetup(
+        environment, dict(env.options), offered, sampling, tokenizer, answers, warmup, continues, precision
+    )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rxt_mrl import seeding
 from rxt_mrl.model import RxT, eval_mode
+from rxt_mrl.model.device import Precision, computing
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.model.scan import flow
 from rxt_mrl.runs.guards import check_finite, check_gradients
@@ -109,7 +110,8 @@ class Learner:
             if self.critic is None:
                 raise ValueError(f"the {how.kind} advantage needs a critic")
             gamma = how.gamma if how.kind == "gae" else 0.0
-            features = self._features(batch, gamma)
+            with computing(settings.precision, self.model.device):
+                features = self._features(batch, gamma)
             values = self.critic.values(features, (len(batch), batch.steps))
             check_finite({"critic values": values})
             raw, targets = answers_gae(batch.rewards, values, batch.valid, batch.carried, gamma, how.lam)
@@ -152,7 +154,7 @@ class Learner:
         whole = how.kind == "impo" or how.entropy > 0
         through = flow(settings.truncate_scan, settings.bound_scan)
         collected: list[dict[str, float]] = []
-        first_ratio = moved = 0.0
+        first, moved = {"log_ratio_before": 0.0, "log_ratio_mean": 0.0}, 0.0
         stopped = False
         for epoch in range(settings.epochs if trained else 0):
             order = torch.randperm(len(batch), generator=seeding.torch_generator(*key, "minibatches", epoch))
@@ -162,17 +164,21 @@ class Learner:
                     continue
                 share = share_of(part, answers)
                 part, answers, tokens = share.part, share.answers, float(share.answers.mask.sum())
-                seen = replay(self.model, part, answers, self.sampling, through, whole)
+                seen = replay(self.model, part, answers, self.sampling, through, whole, settings.precision)
                 gap = {"moved": objectives.k3(answers.log_probs, seen.log_probs.detach(), answers.mask).item()}
-                gap["log_ratio_before"] = (seen.log_probs - answers.log_probs).abs().max().item()
+                apart = (seen.log_probs.detach() - answers.log_probs).abs()
+                gap["log_ratio_before"] = apart.max().item()
+                gap["log_ratio_mean"] = objectives.masked_mean(apart, answers.mask).item()
                 gap = over_all(gap, tokens)
                 moved = gap["moved"]
                 if not collected:
-                    first_ratio = gap["log_ratio_before"]
+                    first = {name: gap[name] for name in first}
                 if collected and how.target_kl is not None and moved > how.target_kl:
                     stopped = True
                     break
-                anchor = None if reference is None else _anchor(reference, part, answers, self.sampling)
+                anchor = None
+                if reference is not None:
+                    anchor = _anchor(reference, part, answers, self.sampling, settings.precision)
                 loss, metrics = self._loss(part, answers, seen, anchor, settings, share.fraction)
                 norms = self._step(loss * share.scale, seen, trained, settings)
                 metrics = over_all(metrics, tokens, share.scale)
@@ -183,7 +189,7 @@ class Learner:
             {name: sum(one[name] for one in collected) / len(collected) for name in collected[0]} if collected else {}
         )
         return means | {
-            "log_ratio_before": first_ratio,
+            **first,
             "approx_kl_last": moved,
             "optimizer_steps": float(len(collected)),
             "stopped_by_kl": float(stopped),
@@ -221,7 +227,8 @@ class Learner:
             parts["router_loss"] = seen.router_loss * fraction
             loss = loss + how.router * parts["router_loss"]
         if how.supervised:
-            parts["supervised_loss"] = supervised_loss(self.model, part, seen.memories) * fraction
+            with computing(settings.precision, self.model.device):
+                parts["supervised_loss"] = supervised_loss(self.model, part, seen.memories) * fraction
             loss = loss + how.supervised * parts["supervised_loss"]
         parts["loss"] = loss
         with torch.no_grad():
@@ -264,9 +271,11 @@ def _to_learn_from(batch: Trajectories, advantages: Tensor, rows: Tensor, drop: 
 
 
 @torch.no_grad()
-def _anchor(reference: RxT, part: Trajectories, answers: Answers, sampling: SamplingConfig) -> Tensor:
+def _anchor(
+    reference: RxT, part: Trajectories, answers: Answers, sampling: SamplingConfig, precision: Precision
+) -> Tensor:
     """Log-probabilities ``(M, T)`` of the answers under the reference model, with its own memory."""
-    return replay(reference, part, answers, sampling).log_probs
+    return replay(reference, part, answers, sampling, precision=precision).log_probs
 
 
 def _impo(

@@ -5,7 +5,8 @@ What it says at a step depends on the memory and the query alone: earlier text i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from rxt_mrl.contracts import Observation, PolicyOutput, TokenArray
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import RxT, inference
+from rxt_mrl.model.device import Precision, computing
 from rxt_mrl.model.generation import generate
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.texts import trim
@@ -39,12 +41,20 @@ class RxTPolicy:
         tokenizer: gives the id that ends an answer.
         sampling: how answers are drawn.
         warmup: write the first interaction of an episode twice.
+        precision: of encoding, writing and answering.
     """
 
     def __init__(
-        self, model: RxT, tokenizer: DialogueTokenizer, sampling: SamplingConfig, *, warmup: bool = False
+        self,
+        model: RxT,
+        tokenizer: DialogueTokenizer,
+        sampling: SamplingConfig,
+        *,
+        warmup: bool = False,
+        precision: Precision = "float32",
     ) -> None:
         self.model = model
+        self.precision: Precision = precision
         self.sampling = sampling
         self.warmup = warmup
         self._eos_id = tokenizer.eos_id
@@ -65,7 +75,7 @@ class RxTPolicy:
             seeds = torch.randint(2**62, (batch,)).tolist()
         if len(seeds) != batch:
             raise UserError(f"seeds has {len(seeds)} numbers for {batch} episodes; allowed: one per episode, or None")
-        with inference(self.model):
+        with self._inference():
             memory = self.model.initial_memory(batch, seeds=seeds) if start is None else start
         # A view of a parameter requires gradient even under no_grad.
         memory = memory.detach().to(self.model.device)
@@ -80,7 +90,7 @@ class RxTPolicy:
         """The state after ``observation["interaction"]`` was written to memory."""
         ids, mask = self._tensors(observation["interaction"])
         memory = state.memory
-        with inference(self.model):
+        with self._inference():
             for _ in range(2 if self.warmup and state.step == 0 else 1):
                 memory = self.model.write(memory, ids, mask)
         return replace(state, memory=memory)
@@ -111,9 +121,10 @@ class RxTPolicy:
         self, observation: Observation, state: RxTState, sampling: SamplingConfig, seeds: Sequence[int], count: int
     ) -> PolicyOutput:
         ids, mask = self._tensors(observation["query"])
-        answer = generate(
-            self.model, ids, mask, state.memory, sampling, seeds=seeds, eos_id=self._eos_id, answers=count
-        )  # fmt: skip
+        with self._inference():
+            answer = generate(
+                self.model, ids, mask, state.memory, sampling, seeds=seeds, eos_id=self._eos_id, answers=count
+            )
         actions: TokenArray = {"ids": answer.ids.cpu().numpy(), "mask": answer.mask.cpu().numpy().astype(np.int8)}
         return PolicyOutput(actions, answer.log_probs.cpu().numpy(), state)
 
@@ -129,9 +140,14 @@ class RxTPolicy:
             ``(layers, episodes, slots, dim)``.
         """
         device = self.model.device
-        with inference(self.model):
+        with self._inference():
             memory = self.model.initial_memory(ids.shape[0], seeds=seeds)
             return self.model.scan(memory, ids.to(device), mask.to(device))[-1]
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        with inference(self.model), computing(self.precision, self.model.device):
+            yield
 
     def _tensors(self, tokens: TokenArray) -> tuple[Tensor, Tensor]:
         # Arrays from Ray are read-only: copy.

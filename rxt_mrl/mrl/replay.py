@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from rxt_mrl.dialogues.template import join
 from rxt_mrl.model import RxT
+from rxt_mrl.model.device import Precision, computing
 from rxt_mrl.model.sampling import SamplingConfig, filtered_log_probs
 from rxt_mrl.model.scan import Flow, memory_rows
 from rxt_mrl.model.token_log_probs import many, token_log_probs
@@ -98,6 +99,7 @@ def replay(
     sampling: SamplingConfig,
     flow: Flow | None = None,
     whole: bool = False,
+    precision: Precision = "float32",
 ) -> Replay:
     """Score answers of the episodes under the current model, with gradient through every write.
 
@@ -108,10 +110,12 @@ def replay(
         sampling: the settings under which the answers were drawn.
         flow: see :func:`write_all`.
         whole: whether the whole distributions are asked for, with gradient.
+        precision: of encoding, writing and reading; the head is float32.
     """
-    memories = write_all(model, batch, flow)
-    rows = answers.episode * batch.steps + answers.step
-    hidden, router = score(model, batch, memories, rows, answers.ids, answers.mask)
+    with computing(precision, model.device):
+        memories = write_all(model, batch, flow)
+        rows = answers.episode * batch.steps + answers.step
+        hidden, router = score(model, batch, memories, rows, answers.ids, answers.mask)
     tokens, distribution = answers.ids[answers.mask], None
     if not whole and _in_pieces(model, hidden, sampling):
         normed = model.decoder.head_norm(hidden)

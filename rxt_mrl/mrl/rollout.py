@@ -81,7 +81,7 @@ def begin_shard(env: Environment, model: RxT, setup: StageSetup, shard: Shard) -
         UserError: for an environment that cannot score candidates where that is needed, or whose rows end at
             different steps; or what environment and reward raise.
     """
-    policy = RxTPolicy(model, setup.tokenizer, setup.sampling, warmup=setup.warmup)
+    policy = RxTPolicy(model, setup.tokenizer, setup.sampling, warmup=setup.warmup, precision=setup.precision)
     start = _start_memory(policy, env, shard) if setup.continues else None
     state = policy.reset(len(shard.dialogues), seeds=shard.seeds, start=start)
     if hasattr(env, "defer"):

@@ -385,6 +385,7 @@ class Trainer:
             answers=self.rollout.answers,
             warmup=stage.memory_warmup,
             continues=stage.random_resets < 1,
+            precision=self.rollout.precision,
         )
 
     def _reference(self, settings: AlgorithmSettings) -> RxT | None:

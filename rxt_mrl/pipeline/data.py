@@ -190,6 +190,10 @@ class RunData:
         limit = settings.evaluate.rows if held_out else recipe.data.supervised_dialogues
         if name == "joint" and recipe.data.text is not None:
             return self.texts(split, limit) if held_out else self.texts(split)
+        if getattr(settings, "row_tokens", None) is not None:
+            raise UserError(
+                f"supervised.{name}.row_tokens = {settings.row_tokens}: cuts texts (data.text), not dialogues"
+            )
         if name == "interaction" and recipe.data.pairs is not None:
             pairs = load_pairs(recipe.source(recipe.data.pairs), split, limit=limit)
             return self.encode([Dialogue(*pair, interactions=()) for pair in pairs], 0)

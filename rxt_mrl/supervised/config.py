@@ -123,6 +123,8 @@ class JointSettings(StageSettings):
         memory_masking: share of encoded vectors set to zero before the decoder reads them.
         memory_noise: standard deviation of the noise added to them.
         mlm_weight, ar_weight: weights of the two losses.
+        row_tokens: texts are cut into rows of even length, of so many tokens at most, and all of a text is trained on;
+            None: a text is one row, and what does not fit the model's width is left out. For texts only.
         unfreeze: which of the components that the objective reaches are trained from which update on; empty: all.
             The MLM head learns wherever the objective reaches it.
     """
@@ -134,6 +136,7 @@ class JointSettings(StageSettings):
     memory_noise: float = Field(default=0.0, ge=0)
     mlm_weight: float = Field(default=1.0, ge=0)
     ar_weight: float = Field(default=1.0, ge=0)
+    row_tokens: int | None = Field(default=None, ge=8)
     unfreeze: tuple[Unfreeze, ...] = ()
 
     @property

@@ -171,7 +171,10 @@ def _stage_data(
     elif isinstance(data, DialogueTensors | DialoguesBySteps | EndlessDialogues | TokenRows):
         rows = data
     else:
-        rows = text_rows(data, tokenizer, max_tokens=model.config.max_tokens)
+        asked, width = getattr(settings, "row_tokens", None), model.config.max_tokens
+        if asked is not None and asked > width:
+            raise UserError(f"stage {name}: row_tokens is {asked}, the model's max_tokens is {width}")
+        rows = text_rows(data, tokenizer, max_tokens=asked or width, whole=asked is not None)
     if name == "interaction" and isinstance(rows, TokenRows) and not rows.answer_mask.any():
         raise UserError("stage interaction: needs (query, answer) pairs, the data has no answers")
     if not isinstance(rows, EndlessDialogues) and len(rows) == 0:

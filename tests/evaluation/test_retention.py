@@ -327,3 +327,12 @@ def test_files_and_table(subject, dialogues, tmp_path):
         assert made.read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(ValueError, match="no recall by distance"):
         plot_retention({**result, "recall_by_distance": None}, tmp_path / "c.png")
+
+
+def test_evaluation_in_bfloat16(subject, dialogues, tokenizer):
+    exact = evaluate(subject, dialogues, QUICK).to_json()
+    rounded = evaluate(subject, dialogues, QUICK.model_copy(update={"precision": "bfloat16"})).to_json()
+    assert rounded["ppl"] == pytest.approx(exact["ppl"], rel=0.01)
+    assert rounded["ppl"] != exact["ppl"]
+    with pytest.raises(UserError, match=r"evaluation.precision = 'bfloat16': .* is no RxT; allowed: float32"):
+        evaluate(KnownSubject("oracle", tokenizer), dialogues, QUICK.model_copy(update={"precision": "bfloat16"}))

@@ -158,3 +158,27 @@ def test_a_custom_environment_takes_what_it_knows_and_brings_its_own_dialogues(m
     setup = make_setup(spec, dialogues=None, tokenizer=symbol_tokenizer(), reward=None, sampling=SAMPLING, steps=4)
     assert setup.dialogues() == 12
     assert setup.make(2).steps == 4
+
+
+MOE = {"feed_forward": {"hidden": 32}, "moe": {"experts": 4, "top_k": 2}}
+
+
+@pytest.mark.parametrize("decoder", [{}, MOE], ids=["dense", "experts"])
+@pytest.mark.parametrize("learnt", ["float32", "bfloat16"])
+@pytest.mark.parametrize("played", ["float32", "bfloat16"])
+def test_precision_of_rollout_and_replay(make_model, play, played, learnt, decoder):
+    model = make_model(decoder=decoder)
+    for parameter in model.parameters():
+        parameter.data *= 1.5  # opinions, as a trained model has them
+    batch = play(model, count=24, precision=played)
+    answers = answers_of(batch, torch.ones_like(batch.rewards), drop=False)
+    seen = replay(model, batch, answers, SAMPLING, precision=learnt)
+    apart = (seen.log_probs - answers.log_probs).detach()[answers.mask].abs()
+    assert seen.memories.dtype == seen.log_probs.dtype == batch.log_probs.dtype == torch.float32
+    if played == learnt == "float32":
+        assert apart.max() < 1e-4
+    else:
+        assert 1e-5 < apart.mean() < 0.02
+        assert decoder or apart.max() < 0.1, "a token between two experts may go to another one"
+    seen.log_probs.sum().backward()
+    assert model.encoder.layers[0].attention.q_proj.weight.grad.isfinite().all(), "gradient through every write"

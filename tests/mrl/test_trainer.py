@@ -190,3 +190,9 @@ def test_a_fall_is_more_than_chance():
     assert fallen(best, best - 0.2 - 0.05 * torch.sin(torch.arange(40.0)))
     assert not fallen(best, best + 0.2 * torch.sin(torch.arange(40.0)))
     assert not fallen(best, best.masked_fill(torch.arange(40) > 0, torch.nan))
+
+
+def test_a_stage_in_bfloat16(model, train, run):
+    train(model, algorithm={"precision": "bfloat16"}, rollout={"precision": "bfloat16"})
+    assert 1e-5 < run.logged[-1]["log_ratio_mean"] < 0.02
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}

@@ -99,3 +99,15 @@ def test_interactions_and_texts_as_rows(dialogues, tokenizer):
     assert texts.ids[0, 0] == tokenizer.bos_id
     assert int(texts.lengths.max()) == 8
     assert texts.select([0]).ids[0, -1] == tokenizer.eos_id
+
+
+def test_a_long_text_in_rows_of_even_length(tokenizer):
+    long = "The car is blue and the ball is pink. " * 5
+    rows = text_rows([long, "The hat is red."], tokenizer, max_tokens=16, whole=True)
+    tokens = [tokenizer.bos_id, *tokenizer.encode_text(long), tokenizer.eos_id]
+    *parts, last = [rows.select([row]) for row in range(len(rows))]
+    assert [token for part in parts for token in part.ids[part.mask].tolist()] == tokens, "nothing is left out"
+    assert int(last.mask.sum()) < 16
+    lengths = [int(part.mask.sum()) for part in parts]
+    assert max(lengths) == lengths[0] <= 16, "even, not full ones and a rest"
+    assert len(lengths) == -(-len(tokens) // 16)

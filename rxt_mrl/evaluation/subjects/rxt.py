@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from ...dialogues.template import TokenRows, join
 from ...dialogues.tokenizer import DialogueTokenizer
 from ...model import RxT, inference
+from ...model.device import Precision, computing
 from ...model.generation import generate
 from ...model.sampling import SamplingConfig
 from ...texts import Tokens
@@ -26,12 +28,16 @@ class RxTSubject:
         model: on any device; used in eval mode and left in the mode that it was in.
         tokenizer: of the model.
         name: what reports call it.
+        precision: of what it computes; memories and log-probabilities are float32.
     """
 
     controls = CONTROLS
 
-    def __init__(self, model: RxT, tokenizer: DialogueTokenizer, name: str = "RxT") -> None:
+    def __init__(
+        self, model: RxT, tokenizer: DialogueTokenizer, name: str = "RxT", precision: Precision = "float32"
+    ) -> None:
         self.model, self.tokenizer, self.name = model, tokenizer, name
+        self.precision: Precision = precision
 
     def about(self) -> dict[str, Any]:
         """Kind, parameters and size of the memory."""
@@ -48,28 +54,29 @@ class RxTSubject:
 
     def start(self, rows: int, seeds: Sequence[int]) -> Tensor:
         """The initial memory."""
-        with inference(self.model):
+        with self._inference():
             return self.model.initial_memory(rows, seeds=seeds).detach()
 
     def write(self, state: Tensor, turn: Turn) -> Tensor:
         """Encode the interaction and write it to memory."""
         rows = self._interactions(turn)
-        with inference(self.model):
+        with self._inference():
             return self.model.write(state, rows.ids, rows.mask)
 
     def answer(self, state: Tensor, turn: Turn, sampling: SamplingConfig, seeds: Sequence[int]) -> Answers:
         """Answer from memory; what was told before is not at hand."""
         query = turn.query.to(self.model.device)
-        found = generate(
-            self.model, query.ids, query.mask, state, sampling, seeds=seeds, eos_id=self.tokenizer.eos_id
-        )  # fmt: skip
+        with self._inference():
+            found = generate(
+                self.model, query.ids, query.mask, state, sampling, seeds=seeds, eos_id=self.tokenizer.eos_id
+            )
         return Answers(Tokens(found.ids.cpu(), found.mask.cpu()), np.zeros(len(turn), dtype=np.int64))
 
     def read(self, state: Tensor, turn: Turn) -> Reading:
         """One pass of the decoder over query and answer."""
         rows = self._interactions(turn)
         keep = torch.cat([rows.answer_mask[:, 1:], torch.zeros_like(rows.answer_mask[:, :1])], 1)
-        with inference(self.model):
+        with self._inference():
             logits = self.model.decode(rows.ids, state, rows.mask, keep)
         return reading(logits, rows.ids[rows.answer_mask], rows.answer_mask.sum(1))
 
@@ -80,6 +87,11 @@ class RxTSubject:
     def join(self, states: Sequence[Tensor]) -> Tensor:
         """Memories one after the other."""
         return torch.cat(list(states), dim=1)
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        with inference(self.model), computing(self.precision, self.model.device):
+            yield
 
     def _interactions(self, turn: Turn) -> TokenRows:
         return join(turn.query, turn.answer).to(self.model.device)
