@@ -91,6 +91,24 @@ LAYOUTS: dict[str, tuple[str, Any, tuple[int, int, int], tuple[str, str], str]] 
                     (4, 0, 1), ("Hi.", "Hello."), "Oh!"),
     "DailyDialog text": ("a.txt", "Hi . __eou__ Hello . __eou__ Well ? __eou__ Yes . __eou__\n", (4, 0, 0),
                          ("Hi .", "Hello ."), "Yes ."),
+    "DailyDialog table": (  # lists as NumPy writes them, without commas
+        "a.csv",
+        "dialog,act\n\"['Hi . ' ' Hello . '\n \"\"It's late .\"\" ' Yes . ']\",[1 2 1 2]\n",
+        (4, 0, 0), ("Hi .", "Hello ."), "Yes .",
+    ),
+    "messages in a table": (
+        "a.csv",
+        "id,messages\n1,\"[{'role': 'user', 'content': 'A'}, {'role': 'assistant', 'content': 'B'}, "
+        "{'role': 'user', 'content': 'C'}, {'role': 'assistant', 'content': None}]\"\n"
+        '2,"[{""role"": ""user"", ""content"": ""A""}, {""role"": ""assistant"", ""content"": ""B""}, '
+        '{""role"": ""user"", ""content"": ""C""}, {""role"": ""assistant"", ""content"": ""D""}]"\n',
+        (4, 0, 4), ("A", "B"), "D",
+    ),
+    "conversations by their ids": (
+        "a.json",
+        {name: said(KITE, "role", "content", "user", "assistant") for name in ("x", "y")},
+        (12, 0, 0), KITE[0], "Red.",
+    ),
     "CoQA": (
         "a.json",
         {"version": "1.0", "data": [{
@@ -303,6 +321,37 @@ def test_pairs_and_texts(tmp_path: Path) -> None:
     result = inspect_source(alpaca, write=tmp_path / "out")
     assert (result["content"], result["round_trip"]) == ("pairs", 1)
     assert load_pairs(DataSettings(source="parquet", path=result["written"])) == [("Count.\nto 2", "1 2")]
+
+
+def test_lists_of_traits_or_tags_are_no_conversation(tmp_path: Path) -> None:
+    traits = [{"personality": ["I ski.", "I cook."], "utterances": [{"candidates": ["Hi."], "history": ["Hello."]}]}]
+    with pytest.raises(UserError, match=r"no reader fits its columns \(personality, utterances\)"):
+        inspect_source(write(tmp_path, "traits.jsonl", traits))
+    tagged = write(tmp_path, "tagged.jsonl", [{"text": "A story.", "tags": ["short", "sad"]}])
+    assert inspect_source(tagged)["content"] == "texts"
+    named = [{"personality": ["I ski.", "So do I.", "Where?", "At home."]}]
+    assert queries(chat(tmp_path, named, turns="personality")) == [["I ski.", "Where?"]]
+
+
+def test_what_stands_beside_an_instruction_goes_with_it(tmp_path: Path) -> None:
+    for row, pair in (
+        ({"instruction": "Add.", "input": 3, "output": 4}, ("Add.\n3", "4")),
+        (
+            {"instruction": "When?", "context": "It rained in May.", "response": "May"},
+            ("When?\nIt rained in May.", "May"),
+        ),
+    ):
+        path = write(tmp_path, "a.jsonl", [row])
+        assert load_pairs(DataSettings(source="chat", path=str(path))) == [pair]
+
+
+def test_no_turns_and_refusals(tmp_path: Path) -> None:
+    refused = [*said(KITE[:1], "role", "content", "user", "assistant"), {"role": "user", "content": "And?"},
+               {"role": "assistant", "content": None, "refusal": "I cannot say."}]  # fmt: skip
+    loaded = chat(tmp_path, [{"messages": refused}, {"messages": None}, {"messages": []}])
+    assert loaded.dialogues[0].interactions[-1].answer == "I cannot say."
+    assert loaded.report.passed == {"no query with an answer": 2}
+    assert loaded.report.drops == [], "nothing was there to be dropped"
 
 
 def test_a_gzip_file_that_breaks_off(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def json_records(files: Iterable[Path], rows: str | None = None) -> Iterator[Rec
             if isinstance(line, RowError):
                 yield Record(file.name, number, line, "line")
             elif line.strip():
-                yield Record(file.name, number, _parse_json(line), "line")
+                yield Record(file.name, number, parse_json(line), "line")
 
 
 def _whole(file: Path) -> Any:
@@ -81,10 +81,11 @@ def _whole(file: Path) -> Any:
 
 
 def _is_json(line: str) -> bool:
-    return not isinstance(_parse_json(line), RowError)
+    return not isinstance(parse_json(line), RowError)
 
 
-def _parse_json(line: str) -> Any:
+def parse_json(line: str) -> Any:
+    """The value of a text; a :class:`RowError` where it is no JSON."""
     try:
         return json.loads(line)
     except json.JSONDecodeError as error:
@@ -137,7 +138,7 @@ def rows_in(value: Any) -> list[Any]:
     parts = list(value.values())
     if all(isinstance(part, Mapping) and any(isinstance(inner, list) for inner in part.values()) for part in parts):
         return parts  # rows by their ids
-    return [value]
+    return parts if _conversations_by_id(value) else [value]
 
 
 def _are_rows(items: Any) -> bool:
@@ -148,6 +149,14 @@ def _are_rows(items: Any) -> bool:
         and all(isinstance(item, Mapping) for item in items)
         and not _is_turn(items[0])
     )
+
+
+def _conversations_by_id(value: Mapping[str, Any]) -> bool:
+    """Whether every value is the turns of one conversation, and the keys are no names of columns."""
+    from .chat.names import LISTS
+
+    turns = [isinstance(part, list) and bool(part) and all(map(_is_turn, part)) for part in value.values()]
+    return len(turns) > 1 and all(turns) and not {str(key).lower() for key in value} & set(LISTS)
 
 
 def _is_turn(item: Any) -> bool:

@@ -117,7 +117,7 @@ class LoadReport:
             record.tally.drop_all(left_out)
         self.tally = self.tally or Tally()
         self.tally.add(record.tally)
-        if record.tally.dropped:
+        if record.tally.dropped.total():
             why = ", ".join(f"{count} {reason}" for reason, count in sorted(record.tally.dropped.items()))
             self.drops.append(f"{record.place} {record.unit} {record.number}: {why}")
 

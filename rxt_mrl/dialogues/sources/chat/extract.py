@@ -12,6 +12,8 @@ from .options import ChatOptions
 from .trees import branch_of, message_role
 from .turns import Tally, Turn, call_text, content_of
 
+Plain = str | int | float
+
 
 def turns_of(row: Any, layout: Layout, options: ChatOptions, tally: Tally) -> list[Turn]:
     """The turns of a row, in order; turns that cannot be among them are counted in ``tally``.
@@ -29,7 +31,7 @@ def turns_of(row: Any, layout: Layout, options: ChatOptions, tally: Tally) -> li
         return _passage(row, layout)
     if layout.name == "instruction":
         return _instruction(row, layout, tally)
-    items = as_list(at(row, layout.turns))
+    items = [] if layout.turns in row and row[layout.turns] is None else as_list(at(row, layout.turns))
     if items is None:
         known = ", ".join(map(str, row)) or "none"
         raise RowError(f"column '{layout.turns}' holds no list of turns; there are: {known}")
@@ -68,7 +70,7 @@ def _messages(items: list[Any], layout: Layout, tally: Tally) -> list[Turn]:
     roles = roles_for([name for name, _, _ in found], layout)
     turns = []
     for name, value, item in found:
-        text, calls, results = content_of(value, tally.parts)
+        text, calls, results = content_of(value or item.get("refusal") or value, tally.parts)
         calls = "\n".join(filter(None, (calls, *map(call_text, _calls(item)))))
         role = roles[name]
         if role == "call":
@@ -138,8 +140,9 @@ def _instruction(row: Mapping[str, Any], layout: Layout, tally: Tally) -> list[T
         turns += _messages(history, Layout("messages", "history", *(turn_keys(history[0]) or ())), tally)
     else:
         turns += _pairs(history or [], layout)
-    extra = row.get("input") if layout.first != "input" else None
-    query = "\n".join(text for text in (row[layout.first], extra) if isinstance(text, str) and text.strip())
+    beside = [name for name in ("input", "context") if name != layout.first and isinstance(row.get(name), Plain)]
+    texts = [_text(row[name], len(turns) + 1) for name in (layout.first, *beside)]
+    query = "\n".join(text for text in texts if text.strip())
     return [*turns, Turn("user", query), Turn("assistant", _text(row[layout.second], len(turns) + 2))]
 
 

@@ -64,7 +64,9 @@ def layout_of(row: Any, options: ChatOptions) -> Layout | None:
         return special
     for column in _columns(row, options):
         kind = _of_items(as_list(at(row, column)), options)
-        if kind is not None and wanted in (None, kind.name) and not _a_pair_of_columns(row, column, kind):
+        if kind is None or wanted not in (None, kind.name) or _a_pair_of_columns(row, column, kind):
+            continue
+        if kind != Layout("alternating") or wanted or options.turns or column.lower() in LISTS:  # no tags, no traits
             return replace(kind, turns=column)
     pair = pair_of(row) if wanted in (None, "instruction") else None
     return None if pair is None else Layout("instruction", "", *pair)

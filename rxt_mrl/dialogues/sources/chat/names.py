@@ -61,7 +61,7 @@ def named(mapping: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
 
 
 def pair_of(mapping: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The keys of a query and its answer, both texts; None where there are none."""
+    """The keys of a query and its answer, texts (an answer also a number); None where there are none."""
     lower = {str(key).lower(): key for key in reversed(list(mapping))}
     for query, answer in PAIRS:
         if query in lower and answer in lower and _holds_text(mapping, lower[query], lower[answer]):
@@ -69,8 +69,8 @@ def pair_of(mapping: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _holds_text(mapping: Mapping[str, Any], *keys: str) -> bool:
-    return all(mapping[key] is None or isinstance(mapping[key], str) for key in keys)
+def _holds_text(mapping: Mapping[str, Any], query: str, answer: str) -> bool:
+    return isinstance(mapping[query], str | None) and isinstance(mapping[answer], str | int | float | None)
 
 
 def role_name(value: Any) -> str:

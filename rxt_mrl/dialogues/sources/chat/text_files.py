@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..files import arrow_records, parquet_records
-from ..line_files import json_records, lines_of
+from ..line_files import json_records, lines_of, parse_json
 from ..opening import suffix_of
 from ..rows import Record, RowError
 from .options import ChatOptions
@@ -116,6 +117,31 @@ def _table_records(files: Iterable[Path]) -> Iterator[Record]:
         separator = "\t" if suffix_of(file) == ".tsv" else ","
         try:
             for count, row in enumerate(csv.DictReader(good, delimiter=separator), start=1):
-                yield Record(file.name, count, {key: value for key, value in row.items() if key is not None})
+                yield Record(file.name, count, {key: _cell(value) for key, value in row.items() if key is not None})
         except csv.Error as error:
             yield Record(file.name, 1, RowError(f"not a table of separated values ({error})"))
+
+
+_STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_LIST = re.compile(rf"\[\s*(?:(?:{_STRING})[\s,]*)*\]", re.DOTALL)
+
+
+def _cell(value: Any) -> Any:
+    """The list of texts or turns that a cell holds as Python, NumPy or JSON write it; any other cell as it is."""
+    text = value.strip() if isinstance(value, str) else ""
+    if not text.startswith("[") or not text.endswith("]"):
+        return value
+    if _LIST.fullmatch(text):  # NumPy writes no commas, and Python would take its texts for one
+        found = [_literal(part) for part in re.findall(_STRING, text, re.DOTALL)]
+        return value if None in found else found
+    found = parse_json(text)
+    found = _literal(text) if isinstance(found, RowError) else found
+    return found if isinstance(found, list) and all(isinstance(part, str | Mapping) for part in found) else value
+
+
+def _literal(text: str) -> Any:
+    """A value as Python writes it; None where it is none."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
