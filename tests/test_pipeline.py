@@ -14,9 +14,10 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from rxt_mrl.errors import UserError
 from rxt_mrl.pipeline.data import RunData
+from rxt_mrl.pipeline.extension import compared
 from rxt_mrl.pipeline.measure import Measuring, effect_lines
-from rxt_mrl.pipeline.provenance import with_choices
 from rxt_mrl.pipeline.recipe import load_recipe
 from rxt_mrl.runs import RunDir
 
@@ -178,8 +179,9 @@ def test_interrupted_everywhere_and_resumed_equals_uninterrupted(
 def test_what_a_run_measured_is_kept(tiny: Path, finished: Path) -> None:
     stored = finished / "recipe.yaml"
     assert yaml.safe_load(stored.read_text())["recipe"]["products"] == "torch"
-    assert with_choices(load_recipe(str(tiny), ["products=auto"]), stored).products == "torch"
-    assert with_choices(load_recipe(str(tiny), ["products=onednn"]), stored).products == "onednn"
+    assert compared(load_recipe(str(tiny), ["products=auto"]), RunDir(finished))[0].products == "torch"
+    with pytest.raises(UserError, match="started with products = 'torch', now it is 'onednn'"):
+        compared(load_recipe(str(tiny), ["products=onednn"]), RunDir(finished))
 
 
 def test_what_resume_refuses(cli: Command, tiny: Path, finished: Path, tmp_path: Path) -> None:
@@ -223,6 +225,44 @@ def test_a_finished_run_can_be_resumed_for_its_report(cli: Command, tiny: Path, 
     assert (run / "evaluation" / "retention.json").read_bytes() == (
         finished / "evaluation" / "retention.json"
     ).read_bytes()
+
+
+def test_a_finished_run_goes_on_with_more(cli: Command, tiny: Path, finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    resume = ("train", tiny, "--out", run, "--resume")
+    line = cli(*resume, "--set", "curriculum.0.updates=3").line
+    assert "curriculum.0.updates = 3: that stage is complete and others come after it; allowed: more updates" in line
+    assert "stage is complete; allowed: further" in cli(*resume, "--set", "supervised.memory_aware.updates=4").line
+    assert "curriculum.1.updates = 2, now it is 1" in cli(*resume, "--set", "curriculum.1.updates=1").line
+    assert "curriculum.1.steps = 3, now it is 2" in cli(*resume, "--set", "curriculum.1.steps=2").line
+    more = (
+        "--set", "curriculum=[{steps: 2, updates: 2}, {steps: 3, updates: 3}, {steps: 4, updates: 1, data: far}]",
+        "--set", "data.sources.far={source: storyworld, options: {level: easy, retell: 0}}",
+    )  # fmt: skip
+    outcome = cli(*resume, *more)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith(
+        "going on   curriculum.1.updates: 2 -> 3\ngoing on   curriculum.2: new\ngoing on   data.sources.far: new\n"
+    )
+    assert "MRL: 6 updates" in outcome.out
+    stored = yaml.safe_load((run / "recipe.yaml").read_text())
+    assert stored["recipe"]["evaluation"]["steps"] == 3  # as before: what was measured stays comparable
+    assert stored["made_by"]["extended"][0]["changes"] == [
+        "curriculum.1.updates: 2 -> 3", "curriculum.2: new", "data.sources.far: new",
+    ]  # fmt: skip
+    first, then = rollouts(finished), rollouts(run)
+    assert then["mrl-1"] == first["mrl-1"]
+    assert then["mrl-2"][: len(first["mrl-2"])] == first["mrl-2"]
+    assert {line["update"] for line in then["mrl-2"]} == {0, 1, 2}
+    assert {line["steps"] for line in then["mrl-3"]} == {4}
+    lines = [line["step"] for line in metrics(run) if line["section"] == "mrl"]
+    assert lines == [1, 2, 3, 4, 5, 6]
+    assert json.loads((run / "progress.json").read_text())["mrl"]["updates"] == 6
+    again = cli(*resume, *more)  # there is nothing more to do
+    assert again.code == 0
+    assert "going on" not in again.out
+    assert "curriculum.1.updates = 3, now it is 2" in cli(*resume).line
 
 
 # --- several sources -------------------------------------------------------------------------------------------------

@@ -46,6 +46,8 @@ class TrainerState:
         rewards: what rewards with a state know (:mod:`rxt_mrl.scoring.states`).
         played_by: the weights that play the next update, where it is played ahead (:mod:`.ahead`).
         fingerprint: what must not change between a run and its resumption (seed, ...).
+        planned: updates of each stage; there may be more of the last one, and further ones, when a run goes on.
+        ended: how the last stage ended, which it goes on from when it is given more updates; None: it has not.
     """
 
     model: RxT
@@ -58,6 +60,8 @@ class TrainerState:
     best: Best | None = None
     played_by: dict[str, Tensor] | None = None
     rewards: dict[str, Any] = field(default_factory=dict)
+    planned: tuple[int, ...] = ()
+    ended: dict[str, Any] | None = None
 
     def save(self, folder: Path, tokenizer: DialogueTokenizer) -> None:
         """Write the state, and beside it the model as anyone loads it (safetensors, config, tokenizer).
@@ -75,9 +79,11 @@ class TrainerState:
             "counters": self.counters.as_dict(),
             "embedding": self.embedding,
             "reference": self.reference,
-            "best": None if self.best is None else asdict(self.best),
+            "best": self._best(),
             "played_by": self.played_by,
             "rewards": packed(self.rewards),
+            "planned": self.planned,
+            "ended": self.ended,
             "random": torch.get_rng_state(),
             "fingerprint": dict(self.fingerprint),
         }
@@ -110,6 +116,9 @@ class TrainerState:
                 f"{path} has version {content.get('version')!r}, this rxt-mrl goes on from version {_VERSION} only: "
                 "resume with the rxt-mrl that wrote it, or train anew (the model beside it loads as ever)"
             )
+        planned, now = tuple(content.get("planned", ())), len(self.planned)
+        if now < len(planned):
+            raise UserError(f"{path} is of another training: it had {len(planned)} stages and has {now} now")
         for name, value in self.fingerprint.items():
             before = content.get("fingerprint", {}).get(name)
             if before != value:
@@ -126,6 +135,25 @@ class TrainerState:
             self.best = None if content["best"] is None else Best(**content["best"])
             self.played_by = content.get("played_by")
             self.rewards |= unpacked(content.get("rewards", {}))
+            self.ended = content.get("ended")
+            self._reopen(planned)
             torch.set_rng_state(content["random"])
         except Exception as error:  # something is missing, or of another shape or type
             raise damaged(path, error, advice) from error
+
+    def end_stage(self) -> None:
+        """Go to the stage after this one; of the last one is kept what it would go on from."""
+        place, last = self.counters.as_dict(), self.counters.stage == len(self.planned) - 1
+        self.ended = {"counters": place, "reference": self.reference, "best": self._best()} if last else None
+        self.counters.next_stage()
+        self.reference = self.best = self.played_by = None
+
+    def _reopen(self, before: tuple[int, ...]) -> None:
+        """Go on with the last stage of before, where it is complete and has more updates now."""
+        last = len(before) - 1
+        if self.ended is not None and self.counters.stage == last + 1 and self.planned[last] > before[last]:
+            self.counters, self.reference = Counters(**self.ended["counters"]), self.ended["reference"]
+            self.best = None if self.ended["best"] is None else Best(**self.ended["best"])
+
+    def _best(self) -> dict[str, Any] | None:
+        return None if self.best is None else asdict(self.best)

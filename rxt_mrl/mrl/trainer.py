@@ -158,11 +158,11 @@ class Trainer:
             frozen.detach().clone().cpu(),
             {
                 "seed": self.seed,
-                "stages": len(self.stages),
                 "episodes": self.rollout.episodes,
                 "answers": self.rollout.answers,
                 **({"ahead": 1} if self.rollout.ahead else {}),
             },
+            planned=tuple(stage.updates for stage in self.stages),
         )
         for index, stage in enumerate(self.stages):
             if stage.looks is not None and training.validation is None and training.data is not None:
@@ -205,11 +205,10 @@ class Trainer:
                     index = counters.stage
                     assert pool is not None
                     self._stage(pool, rewards[index], bars)
-                    counters.next_stage()
+                    self.state.end_stage()
                     checkpoints.save(
                         self.run_dir.checkpoint_dir(f"{self.name}-{index + 1}"), self.model, self.tokenizer
                     )
-                    self.state.reference = self.state.best = self.state.played_by = None
                     self.state.save(folder, self.tokenizer)
                     if on_stage_end is not None:
                         on_stage_end(index, self.stages[index], self.model)

@@ -61,7 +61,7 @@ def baseline_of(
         return folder
     from .peers import compare_with_peer
 
-    lengths = steps or [pair.data.held_out_steps]
+    lengths = steps or [pair.data.recipe.held_out_steps]
     compare_with_peer(
         pair, folder, steps=lengths, episodes=episodes or pair.recipe.evaluation.episodes or 300, console=console
     )
@@ -93,7 +93,7 @@ def train_baseline(pair: Pair, *, out: Path | None = None, console: Console) -> 
         raise UserError(f"--out {out}: give a new or empty directory")
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
-    steps = settings.steps or pair.data.most_steps
+    steps = settings.steps or pair.data.recipe.most_steps
     dialogues = pair.data.dialogues("train", steps, settings.dialogues or recipe.data.supervised_dialogues)
     if not all(turn.answer for dialogue in dialogues for turn in dialogue.turns):
         raise UserError("baseline: the dialogues have no reference answers (references: false)")

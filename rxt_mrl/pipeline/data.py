@@ -114,19 +114,13 @@ class RunData:
         if recipe.reads_dialogues:
             # Of any length: only the stages say how many follow-ups they need.
             loaded = load_dialogues(
-                recipe.source(), "train", steps=self.most_steps, episodes=count, seed=recipe.seed, any_length=True
+                recipe.source(), "train", steps=recipe.most_steps, episodes=count, seed=recipe.seed, any_length=True
             )
             turns = [turn for dialogue in loaded.dialogues for turn in dialogue.turns]
             texts += [text for turn in turns for text in (turn.query, turn.answer)]
         if recipe.data.text is not None:
             texts += load_texts(recipe.source(recipe.data.text), "train", limit=count)
         return DialogueTokenizer.train(texts, recipe.tokenizer.vocab_size)
-
-    @property
-    def most_steps(self) -> int:
-        """The most follow-ups that any stage trains on."""
-        aware = self.recipe.supervised.memory_aware
-        return max([1, *([aware.max_steps] if aware else []), *(stage.most_steps for stage in self.recipe.curriculum)])
 
     def dialogues(
         self,
@@ -200,11 +194,11 @@ class RunData:
         self._needs_references(f"stage {name}")
         aware = recipe.supervised.memory_aware
         if held_out:
-            steps = aware.max_steps if aware else self.most_steps
+            steps = aware.max_steps if aware else recipe.most_steps
             return self.encode(self.dialogues(split, steps, limit, part="looks"), steps)
         if name == "memory_aware" and aware is not None and recipe.source().has_windows:
             return DialoguesBySteps({steps: self._at(steps) for steps in aware.all_steps})
-        return self._at(aware.max_steps if aware else self.most_steps)
+        return self._at(aware.max_steps if aware else recipe.most_steps)
 
     def _at(self, steps: int) -> DialogueTensors:
         """Training dialogues of the default source; most stages share them, and encoding takes seconds."""
@@ -263,15 +257,10 @@ class RunData:
                     f"evaluation.episodes = {wanted}: data.sources.{source} has {len(dialogues)} dialogues in split "
                     "'validation'"
                 )
-            self._held_out[source] = self.encode(dialogues, self.held_out_steps, source=source)
+            self._held_out[source] = self.encode(dialogues, self.recipe.held_out_steps, source=source)
         return self._held_out[source]
 
     def held_out_dialogues(self, source: str) -> list[Dialogue]:
         """The dialogues of :meth:`held_out`, as texts."""
         episodes = self.recipe.evaluation.episodes or MAX_TEXTS
-        return self.dialogues("validation", self.held_out_steps, episodes, source=source, seed=0)
-
-    @property
-    def held_out_steps(self) -> int:
-        """Follow-ups of the held-out dialogues."""
-        return self.recipe.evaluation.steps or self.most_steps
+        return self.dialogues("validation", self.recipe.held_out_steps, episodes, source=source, seed=0)

@@ -43,18 +43,11 @@ def _stored(path: Path, section: str) -> dict[str, Any]:
     return found
 
 
-def with_choices(recipe: Recipe, path: Path) -> Recipe:
-    """A recipe that leaves something to be measured (``products: auto``), with what a run has chosen."""
-    if recipe.products != "auto":
-        return recipe
-    return recipe.model_copy(update={"products": stored_recipe(path).get("products", "torch")})
-
-
-def check_same_recipe(recipe: Recipe, path: Path) -> None:
-    """Refuse to go on with a run under another recipe, or with that of another minor version.
+def check_version(path: Path) -> None:
+    """Refuse to go on with a run of another minor version.
 
     Raises:
-        UserError: names the versions, or the first key that differs.
+        UserError: names the versions.
     """
     made_by = str(_stored(path, "made_by").get("rxt-mrl"))
     if made_by.split(".")[:2] != version("rxt-mrl").split(".")[:2]:
@@ -62,12 +55,6 @@ def check_same_recipe(recipe: Recipe, path: Path) -> None:
             f"--resume: {path.parent} was begun by rxt-mrl {made_by}, this is {version('rxt-mrl')}: resume with that "
             "version, or train anew; chat and evaluate read it"
         )
-    before, now = _flat(stored_recipe(path)), _flat(recipe.model_dump(mode="json"))
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name) and name not in FREE_TO_CHANGE:
-            raise UserError(
-                f"--resume: the run was started with {name} = {before.get(name)!r}, now it is {now.get(name)!r}"
-            )
 
 
 def versions() -> dict[str, str]:
@@ -90,13 +77,3 @@ def git_state() -> str | None:
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {name: leaf for key, child in value.items() for name, leaf in _flat(child, f"{prefix}{key}.").items()}
-    if isinstance(value, list):
-        return {
-            name: leaf for i, child in enumerate(value) for name, leaf in _flat(child, f"{prefix}{i}.").items()
-        } or {prefix.removesuffix("."): []}
-    return {prefix.removesuffix("."): value}

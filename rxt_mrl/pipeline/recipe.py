@@ -43,7 +43,8 @@ class InitFrom(Settings):
     """Which trained weights a run starts from: those of a whole model, or of parts. The tokenizer comes with them.
 
     Attributes:
-        model: a checkpoint of a whole model (short: its path in place of this section); ``preset`` is then not used.
+        model: a run (its last stage) or a checkpoint of a whole model (short: its path in place of this section);
+            ``preset`` is then not used.
         encoder, decoder, memory_attention: runs or checkpoints whose part is taken; it has to fit the model that
             ``preset`` and ``options`` describe.
         embedding: run or checkpoint whose embedding is taken; None: that of the encoder, or else of the decoder.
@@ -238,6 +239,17 @@ class Recipe(Settings):
     def tokens(self) -> int:
         """The longest interaction in tokens."""
         return self.limits.query + self.limits.answer
+
+    @property
+    def most_steps(self) -> int:
+        """The most follow-ups that any stage trains on."""
+        aware = self.supervised.memory_aware
+        return max([1, *([aware.max_steps] if aware else []), *(stage.most_steps for stage in self.curriculum)])
+
+    @property
+    def held_out_steps(self) -> int:
+        """Follow-ups of the held-out dialogues."""
+        return self.evaluation.steps or self.most_steps
 
     @property
     def reads_dialogues(self) -> bool:

@@ -50,7 +50,7 @@ def initial_model(recipe: Recipe, tokenizer: DialogueTokenizer) -> RxT:
     _check_precision(recipe, device)
     start = recipe.model.init_from
     if start is not None and start.model is not None:
-        return _of_checkpoint(recipe, start.model).to(device)
+        return _of_checkpoint(recipe, checkpoints.locate(start.model)).to(device)
     torch.manual_seed(key(recipe.seed, "weights"))
     config = recipe.model.config(tokenizer.vocab_size)
     check_memory(recipe, config, device)
@@ -71,7 +71,8 @@ def initial_head(recipe: Recipe) -> Path | None:
         return None
     if start.mlm_head is not None:
         return _head_file(start.mlm_head)
-    beside = start.model or (start.encoder and checkpoints.locate(start.encoder))
+    whole = start.model or start.encoder
+    beside = whole and checkpoints.locate(whole)
     return beside / HEAD_FILE if beside is not None and (beside / HEAD_FILE).is_file() else None
 
 
@@ -81,7 +82,7 @@ def initial_components(recipe: Recipe) -> tuple[str, ...]:
     if start is None:
         return ()
     if start.model is not None:
-        return _noted(start.model) or COMPONENTS
+        return _noted(checkpoints.locate(start.model)) or COMPONENTS
     own = {"encoder": ("encoder", "embedding"), "decoder": ("decoder", "embedding")}
     named = {component for part in start.parts for component in own.get(part, (part,))}
     return tuple(sorted(named | ({"mlm_head"} if start.mlm_head else set())))
@@ -111,7 +112,7 @@ def initial_tokenizer(recipe: Recipe) -> DialogueTokenizer | None:
     start, own = recipe.model.init_from, recipe.tokenizer.path
     found: dict[str, DialogueTokenizer] = {}
     if start is not None and start.model is not None:
-        found["model.init_from"] = checkpoints.load_tokenizer(start.model)
+        found["model.init_from"] = checkpoints.load_tokenizer(checkpoints.locate(start.model))
     elif start is not None:
         heads = {} if start.mlm_head is None else {"mlm_head": start.mlm_head}
         for name, path in {**start.parts, **heads}.items():

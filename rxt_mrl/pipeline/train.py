@@ -37,7 +37,7 @@ from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageName
 from ..supervised.curves import held_out_line, plot_learning
 from ..supervised.held_out import PREFIX
 from ..supervised.stages import last_checkpoint, run_stage
-from . import plugin_files, provenance
+from . import extension, plugin_files, provenance
 from .data import RunData
 from .fits import check_workers
 from .measure import Measuring, effect_lines
@@ -78,13 +78,14 @@ def train(
     if not resume:
         ranks.of_main(lambda: RunDir.check_free(out, overwrite=overwrite))
     run = _opened(lambda: RunDir.resume(out)) if resume else None
+    more: list[str] = []
     with contextlib.ExitStack() as leaving:
         if ranks.size() == 1:  # what starts several ends them by SIGTERM when one is gone
             leaving.enter_context(termination())
         if run is not None:
             leaving.callback(run.close)
-            recipe = provenance.with_choices(recipe, run.recipe_path)
-            provenance.check_same_recipe(recipe, run.recipe_path)
+            provenance.check_version(run.recipe_path)
+            recipe, more = extension.compared(recipe, run)
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
         data = RunData(recipe, _tokenizer_of(out) if resume else None)
@@ -93,7 +94,7 @@ def train(
         model = initial_model(recipe, data.tokenizer)  # before anything is written: it may not fit
         if recipe.rollout.workers and recipe.curriculum and recipe.control != "supervised":
             stage = recipe.curriculum[0]
-            if run is None or "mrl" not in run.progress:
+            if run is None or more or "mrl" not in run.progress:
                 setup = data.setup(stage, *next(iter(stage.parts)))
                 ranks.of_main(lambda: rehearse_workers(setup, model, recipe.rollout))
         if run is None:
@@ -105,11 +106,16 @@ def train(
             leaving.callback(run.close)
         try:
             if ranks.is_main():
+                if more:
+                    extension.begin(run, recipe, more)
+                for line in more:
+                    console.print(f"going on   {line}", soft_wrap=True, markup=False, highlight=False)
                 data.tokenizer.save(run.path / _TOKENIZER)
                 for line in plugin_files.keep(recipe, run.path):
                     console.print(line, soft_wrap=True, markup=False, highlight=False)
             else:
                 console = Console(quiet=True)
+            ranks.wait()
             assert recipe.products != "auto"
             with products.using(recipe.products):
                 _Pipeline(recipe, data, run, model, console).run()
@@ -160,8 +166,8 @@ class _Pipeline:
 
     def run(self) -> None:
         """All stages that are not complete yet, then the report."""
-        if not any(self._planned(name) for name in STAGE_SETTINGS):
-            self._stage("start", lambda: {"seconds": 0.0, "updates": 0})  # what MRL begins with, measured beside it
+        if self.recipe.model.checkpoint is not None or not any(self._planned(name) for name in STAGE_SETTINGS):
+            self._stage("start", lambda: {"seconds": 0.0, "updates": 0})  # what the run begins with, measured beside it
         for name in STAGE_SETTINGS:
             self._stage(name, lambda name=name: self._supervised(name))
         if self.recipe.curriculum:

@@ -208,6 +208,12 @@ class RunDir:
         if ranks.is_main():
             write_json(self.path / "progress.json", {**self.progress, stage: dict(note)})
 
+    def reopen(self, stage: str) -> None:
+        """Take back that a stage is complete, so that it goes on."""
+        left = {name: note for name, note in self.progress.items() if name != stage}
+        if stage in self.progress:
+            write_json(self.path / "progress.json", left)
+
     # --- metrics ---
 
     def metrics(self, values: Mapping[str, float], step: int, section: str) -> None:

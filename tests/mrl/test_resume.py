@@ -105,3 +105,25 @@ def test_a_reward_that_fails_loses_nothing(make_model, train, run, tmp_path):
     assert run.logged[-1]["step"] == 1
     train(make_model(seed=3), resume=True)
     assert [line["step"] for line in run.logged] == [1, 2]
+
+
+def test_a_longer_last_stage_and_further_ones_go_on_as_if_planned_from_the_start(make_model, train, new_run, dialogues):
+    algorithm = {"objective": {"reference_kl": 0.1}, "checkpoint_every": 3}
+    short = [Stage(steps=2, updates=1), Stage(steps=3, updates=2, random_resets=0.5, validation={"every": 2})]
+    long = [*short[:1], short[1].model_copy(update={"updates": 4}), Stage(steps=2, updates=1)]
+    given = {"algorithm": algorithm, "validation": dialogues}
+    whole, whole_run, run = make_model(), new_run("whole"), new_run("extended")
+    train(whole, run=whole_run, stages=long, **given)
+    train(make_model(), run=run, stages=short, **given)
+    interrupt_at(run, 4)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_model(seed=5), run=run, stages=long, resume=True, **given)
+    del run.metrics
+    extended = make_model(seed=6)
+    train(extended, run=run, stages=long, resume=True, **given)
+    assert all(torch.equal(value, extended.state_dict()[name]) for name, value in whole.state_dict().items())
+    for name in ("mrl-1", "mrl-2", "mrl-3"):
+        assert whole_run.rollout_path(name).read_bytes() == run.rollout_path(name).read_bytes()
+    assert [line["step"] for line in run.logged] == [line["step"] for line in whole_run.logged]
+    with pytest.raises(UserError, match="it had 3 stages and has 2 now"):
+        train(make_model(), run=run, stages=short, resume=True, **given)
