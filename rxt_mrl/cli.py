@@ -290,11 +290,14 @@ def convert(
     out: Annotated[Path, typer.Option(help="Folder for our checkpoint.")],
     component: Annotated[str | None, typer.Option(help="decoder, encoder, memory_attention or mlm_head.")] = None,
     layout: Annotated[str | None, typer.Option(help="rxnn-0.2 or rxlm-0.3, where the checkpoint cannot tell.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Its tokenizer.json, or the folder with it (default: the checkpoint's).")
+    ] = None,
 ) -> None:
-    """Convert a published checkpoint, with a report of what was mapped, unused or missing."""
-    from .model.published import convert_command
+    """Convert a published checkpoint and its tokenizer, with a report of what was mapped, unused or missing."""
+    from .pipeline.convert import convert_command
 
-    console.print(str(convert_command(source, out, component=component, layout=layout)), highlight=False)
+    convert_command(source, out, component=component, layout=layout, tokenizer=tokenizer, console=console)
 
 
 @app.command("list")

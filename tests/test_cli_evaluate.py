@@ -11,12 +11,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from rxt_mrl.dialogues import to_row
 from rxt_mrl.dialogues.storyworld import StoryworldConfig, dialogues
 from rxt_mrl.dialogues.tokenizer import SPECIALS, DialogueTokenizer
 from rxt_mrl.evaluation.questions import Examiner
+from rxt_mrl.pipeline.recipe import load_recipe
+from rxt_mrl.pipeline.start import initial_model, initial_tokenizer
 
 Command = Callable[..., Any]
 REFERENCE = Path(os.environ.get("RXT_MRL_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
@@ -110,6 +112,52 @@ def test_a_published_checkpoint_is_converted_on_the_way(cli: Command, tmp_path: 
     found = result(tmp_path / "out")
     assert (found["target"]["kind"], found["episodes"], found["steps"]) == ("rxt", 2, 2)
     assert found["ppl"] > 1
+
+
+def published(folder: Path, source: str, tokens: int) -> Path:
+    """A checkpoint as it lies on the Hub: with a byte-level tokenizer that adds specials and has no decoder."""
+    folder.mkdir()
+    for name in ("config.json", "weights.safetensors"):
+        shutil.copy(REFERENCE / source / name, folder)
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    trainer = trainers.BpeTrainer(vocab_size=tokens, special_tokens=list(SPECIALS), show_progress=False)
+    tokenizer.train_from_iterator(["My cat is called Tom.", "What is the name of my cat?", "A dog likes red."], trainer)
+    specials = [("[BOS]", 2), ("[EOS]", 3)]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[BOS] $A [EOS]", special_tokens=specials)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("source", "tokens"), [("A_interlayer_sqa_moe", 50), pytest.param("F_extra_rxlm093", 64, marks=pytest.mark.slow)]
+)
+def test_a_converted_checkpoint_is_talked_to_measured_and_trained_on(
+    cli: Command, tiny: Path, tmp_path: Path, source: str, tokens: int
+) -> None:
+    if not REFERENCE.is_dir():
+        pytest.skip(f"no reference data in {REFERENCE} (set RXT_MRL_REFERENCE)")
+    folder, out = published(tmp_path / "published", source, tokens), tmp_path / "ours"
+    done = cli("convert", folder, "--out", out)
+    assert done.code == 0, done.err
+    assert done.out.endswith(f"tokenizer  {folder}: 64 tokens\ntalk to it rxt-mrl chat {out}\n")
+    talk = cli("chat", out, stdin="My cat is called Tom.\nWhat is the name of my cat?\n/quit\n")
+    assert talk.code == 0, talk.err
+    assert talk.out.count("rxt: ") == 2
+    assert "Ġ" not in talk.out
+    done = cli("evaluate", out, "--data", "storyworld", "--steps", 2, "--episodes", 2, "--out", tmp_path / "result")
+    assert done.code == 0, done.err
+    assert result(tmp_path / "result")["ppl"] > 1
+    start = [f"model.init_from={out}", "model.options={}", "limits.query=20", "limits.answer=12"]
+    recipe = load_recipe(str(tiny), start)
+    tokenizer_ = initial_tokenizer(recipe)
+    assert tokenizer_ is not None
+    assert tokenizer_.decode(tokenizer_.encode_text("My cat is called Tom.")) == "My cat is called Tom."
+    assert initial_model(recipe, tokenizer_).config.vocab_size == tokenizer_.vocab_size == 64
+    larger = published(tmp_path / "other", source, 70)
+    line = cli("convert", folder, "--out", tmp_path / "gone", "--tokenizer", larger).line
+    assert line == f"{larger}: the tokenizer has 70 tokens and the model 64: it is that of another model"
+    assert not (tmp_path / "gone").exists()
 
 
 # --- interrupted -----------------------------------------------------------------------------------------------------

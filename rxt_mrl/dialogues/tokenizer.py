@@ -44,6 +44,8 @@ class DialogueTokenizer:
             raise UserError(f"tokenizer lacks the special tokens {missing}; needed are {list(SPECIALS)}")
         # Special tokens found in a text are encoded as the letters they are written with.
         tokenizer.encode_special_tokens = True
+        if tokenizer.decoder is None and "ByteLevel" in str(tokenizer.pre_tokenizer):  # published files have none
+            tokenizer.decoder = decoders.ByteLevel()
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.tokenizer = tokenizer

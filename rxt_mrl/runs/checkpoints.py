@@ -10,6 +10,7 @@ from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
 from ..files import damaged, read_json
 from ..model import RxT
+from ..model.hub import HubModel
 from . import ranks
 from .directory import RunDir
 
@@ -18,7 +19,7 @@ _FINGERPRINT = "tokenizer.sha256"
 """Beside the tokenizer: which one the model was trained with. One of the same size can mean other words."""
 
 
-def save(folder: Path, model: RxT, tokenizer: DialogueTokenizer) -> None:
+def save(folder: Path, model: HubModel, tokenizer: DialogueTokenizer) -> None:
     """Write model and tokenizer; of several processes the first one does it."""
     if not ranks.is_main():
         return

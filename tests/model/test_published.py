@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from rxt_mrl.errors import UserError
 from rxt_mrl.model import Decoder, Encoder, MemoryAttention, MLMHead, RxT, preset
-from rxt_mrl.model.published import convert_command, convert_published
+from rxt_mrl.model.published import convert_published
 
 SIZES = {"num_layers": 2, "vocab_size": 31, "embed_dim": 16, "att_heads": 4, "seq_len": 12, "stm_size": 5}
 SQA = {"self_att_type": "sqa", "cross_att_type": "sqa", "att_groups": 2, "att_query_groups": 2}
@@ -147,11 +147,16 @@ def test_one_component_of_a_whole_model_and_alone(name, part, tmp_path):
             assert parameter.equal(expected)
 
 
-def test_command_saves_the_model_and_the_report(tmp_path):
-    model = ours()
-    report = convert_command(str(publish(tmp_path / "in", settings(model), weights(model))), tmp_path / "out")
-    same(RxT.from_pretrained(tmp_path / "out"), model)
-    assert json.loads((tmp_path / "out" / "conversion.json").read_text())["layout"] == report.layout
+def test_command_saves_the_model_and_the_report(cli, tmp_path):
+    model, out = ours(), tmp_path / "out"
+    folder = publish(tmp_path / "in", settings(model), weights(model))
+    done = cli("convert", folder, "--out", out)
+    assert done.code == 0, done.err
+    assert f"none: {folder} has no tokenizer.json; chat, evaluate and init_from need it" in done.out
+    same(RxT.from_pretrained(out), model)
+    assert json.loads((out / "conversion.json").read_text())["layout"] == "rxnn-0.2"
+    assert cli("convert", folder, "--out", out).code == 0  # an earlier conversion is replaced
+    assert "holds something else than a conversion" in cli("convert", folder, "--out", tmp_path).line
 
 
 def test_layout_that_nothing_tells_is_refused_unless_stated(tmp_path):

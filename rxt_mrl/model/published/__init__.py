@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .convert import ConversionReport, convert_command, convert_published
+from .convert import ConversionReport, convert_published
 
-__all__ = ["ConversionReport", "convert_command", "convert_published"]
+__all__ = ["ConversionReport", "convert_published"]

@@ -111,16 +111,6 @@ def convert_published(
     return model, report  # type: ignore[return-value]
 
 
-def convert_command(
-    source: str, out: str | Path, component: str | None = None, layout: str | None = None
-) -> ConversionReport:
-    """``rxt-mrl convert``: read a published checkpoint and save it as one of this library, with the report."""
-    model, report = convert_published(source, component, layout=layout)
-    model.save_pretrained(out)
-    (Path(out) / "conversion.json").write_text(json.dumps(report.__dict__, indent=2) + "\n")
-    return report
-
-
 def _read(source: str | Path, hub: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor], str]:
     try:
         config = json.loads(fetch(source, "config.json", **hub).read_text(encoding="utf-8"))
