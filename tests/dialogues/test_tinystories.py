@@ -60,10 +60,18 @@ def test_facts_of_a_story() -> None:
         ("Ann and Tom sat. Tom had a red ball. Then Ann had a blue ball. So Tom sat.", "What color was the ball?"),
         ("Tom and Ann sat. Tom went to the park. Then Tom ran to the lake. Ann sat.", "Where did Tom go?"),
         ("A boy named Tom met a boy named Sam. So Tom saw Sam and Sam saw Tom.", "What was the name of the boy?"),
+        ("Tom and Ann were not friends. Then Tom saw Ann and Ann saw Tom.", "Who was Tom's friend?"),
+        ("Sam, Tom and Ann were friends. Then Sam saw Tom and Ann saw Tom.", "Who was Tom's friend?"),
+        ("Tom and Ann were twins. Then Tom saw Ann and Ann saw Tom.", "Who was Tom's friend?"),
     ],
 )  # fmt: skip
 def test_nothing_is_asked_that_has_two_answers(text: str, never: str) -> None:
     assert never not in known(text)
+
+
+def test_twins_are_twins() -> None:
+    assert known("Tom and Ann were twins. Then Tom saw Ann and Ann saw Tom.")["Who was Tom's twin?"] == "Ann"
+    assert known("Tom and Ann were best friends. Tom saw Ann and Ann saw Tom.")["Who was Tom's friend?"] == "Ann"
 
 
 def check_facts(text: str) -> int:
@@ -195,7 +203,7 @@ def test_real_texts() -> None:
 
 @real
 def test_questions_that_were_read() -> None:
-    """All questions that the rules made from 167 stories were read; one that is not among them counts as wrong."""
+    """All questions that the rules made from 267 stories were read; one that is not among them counts as wrong."""
     checked = json.loads((Path(__file__).parent / "tinystories_checked.json").read_text())
     texts = load_texts(DataSettings(source="tinystories", path=str(DATA)))
     made, right = 0, 0
@@ -203,7 +211,7 @@ def test_questions_that_were_read() -> None:
         for fact in facts(texts[int(story)]):
             digest = hashlib.blake2b(f"{fact.questions[0]}|{fact.value}".encode(), digest_size=4).hexdigest()
             made, right = made + 1, right + (digest in digests.split())
-    assert made >= 200
+    assert made >= 330
     assert right / made >= 0.99
 
 
