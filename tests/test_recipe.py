@@ -30,7 +30,7 @@ def test_a_resolved_recipe_is_a_recipe(tiny: Path) -> None:
     [
         (
             "algoritm.epochs=1",
-            r"unknown key 'algoritm' \(did you mean 'algorithm'\?\); allowed: algorithm, baseline, beside, control",
+            r"unknown key 'algoritm' \(did you mean 'algorithm'\?\); allowed: algorithm, baseline, beside, compile",
         ),
         (
             "algorithm.objective.clipp=0.1",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .attention import Attention
 from .cache import KVCache, MemoryKV
+from .compiling import Compilable
 from .config import RopeLayout, RxTConfig, StackConfig
 from .feedforward import FeedForward
 from .moe import MoE, RouterStats
@@ -85,7 +86,7 @@ class Layer(nn.Module):
         return x + function(norm(x)) if self.pre_norm else norm(x + function(x))
 
 
-class Stack(nn.Module):
+class Stack(Compilable):
     """Embedding and layers: what encoder and decoder share.
 
     Args:
@@ -137,7 +138,22 @@ class Stack(nn.Module):
             token_mask: bool ``(B, T)``, for experts.
         """
         rotation = self.rope(ids.shape[1], ids.device)
-        x, outputs, stats = self.embedding(ids), [], []
+        through = self.through_layers if cache is not None else self.computing(self.through_layers)
+        outputs, stats = through(self.embedding(ids), rotation, memory_kv, mask, causal, cache, token_mask)
+        return outputs, stats
+
+    def through_layers(
+        self,
+        x: Tensor,
+        rotation: Tensor,
+        memory_kv: MemoryKV | None,
+        mask: Tensor | None,
+        causal: bool,
+        cache: KVCache | None,
+        token_mask: Tensor | None,
+    ) -> tuple[list[Tensor], list[RouterStats]]:
+        """All layers on embedded tokens x ``(B, T, D)``; the rest as :meth:`run`."""
+        outputs, stats = [], []
         for i, layer in enumerate(self.blocks):
 
             def self_attention(h: Tensor, i: int = i, attention: Attention = layer.attention) -> Tensor:

@@ -12,11 +12,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import UserError
 from ..texts import longest
 from .checks import check_memory, full_or_none
+from .compiling import Compilable
 from .config import RxTConfig
 from .device import unrounded
 from .gates import ResidualGate
@@ -36,7 +37,7 @@ class Encoded(NamedTuple):
     """bool ``(L * B, 1, 1, T)``; None: no padding."""
 
 
-class MemoryAttention(nn.Module, HubModel):
+class MemoryAttention(Compilable, HubModel):
     """Slots attend to each other or to the layers' mean (by variant), then to the encoded interaction.
 
     Args:
@@ -77,9 +78,13 @@ class MemoryAttention(nn.Module, HubModel):
     def write(self, memory: Tensor, encoded: Encoded) -> Tensor:
         """The memory ``(L, B, S, D)`` after one interaction."""
         with self._precise(memory):
-            state = self._among_slots(memory)
-            read = self.attention.attend(state, *encoded, norm=self.memory_norm)
-            return self.gate(state, read)
+            after: Tensor = self.computing(self.mixed)(memory, *encoded)
+        return after
+
+    def mixed(self, memory: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """As :meth:`write`, in one precision."""
+        state = self._among_slots(memory)
+        return self.gate(state, self.attention.attend(state, k, v, mask, norm=self.memory_norm))
 
     def forward(self, memory: Tensor, encoded: Tensor, mask: Tensor) -> Tensor:
         """The memory ``(L, B, S, D)`` after one interaction.

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..texts import Tokens, trim
 from .checks import check_memory, check_tokens
+from .compiling import compile_functions
 from .components import COMPONENTS, by_component
 from .config import RxTConfig
 from .decoder import Decoder, DecoderOutput
@@ -134,6 +135,18 @@ class RxT(nn.Module, HubModel):
     ) -> DecoderOutput:
         """Logits with the routers' balance loss and expert load."""
         return self.decoder(ids, memory, mask, keep)
+
+    def compile_parts(self) -> None:
+        """Compile what training computes (:mod:`.compiling`), on the device that the model is on.
+
+        Raises:
+            UserError: torch cannot compile on this machine.
+        """
+        compile_functions(
+            (self.encoder, self.encoder.through_layers),
+            (self.decoder, self.decoder.through_layers),
+            (self.memory_attention, self.memory_attention.mixed),
+        )
 
     def component_parameters(self, component: str) -> list[nn.Parameter]:
         """The parameters of one component (:mod:`.components`), without those of another.

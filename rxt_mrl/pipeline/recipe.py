@@ -177,6 +177,8 @@ class Recipe(Settings):
     products: Literal["torch", "onednn", "auto"] = "torch"
     """Who computes matrix products on a CPU (:mod:`rxt_mrl.model.products`); ``auto`` measures at the start and keeps
     its choice in the run. The last bits of all results depend on it."""
+    compile: bool = False
+    """Compile what training computes with ``torch.compile``: encoder, write and decoder."""
     device: str = "auto"
     """``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
     model: ModelSection = ModelSection()

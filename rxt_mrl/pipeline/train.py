@@ -190,6 +190,8 @@ class _Pipeline:
             note = read_json(trained, "delete it, and --resume trains this stage again")
             self.model = checkpoints.load(trained.parent)[0].to(self.device)
         else:
+            if self.recipe.compile:
+                self.model.compile_parts()
             note = train()
             if note is None:
                 return

@@ -56,6 +56,19 @@ def update_flops(config: RxTConfig, batch: int, tokens: int) -> float:
     return 2.0 * batch * config.num_layers * (encoding + writing + mixing + gates)
 
 
+def decoding_flops(config: RxTConfig, rows: int, tokens: int, memories: int, predicted: int) -> float:
+    """The decoder over ``rows`` whole sequences of ``tokens`` each, with logits of ``predicted`` of them."""
+    decoder = config.decoder
+    assert decoder is not None
+    query, kv, out, width = _attention(config, decoder.attention)
+    cross_query, cross_kv, cross_out, cross_width = _attention(config, decoder.cross_attention)
+    feed = _feed_forward(config.embed_dim, decoder.feed_forward, decoder.moe)
+    token = query + kv + out + cross_query + cross_out + 2 * cross_width * config.slots + feed
+    scores = width * tokens**2  # causal: half of them
+    layers = rows * (tokens * token + scores) + memories * config.slots * cross_kv
+    return 2.0 * (config.num_layers * layers + rows * predicted * config.embed_dim * config.vocab_size)
+
+
 def attention_flops(config: RxTConfig, batch: int, tokens: int) -> float:
     """The part of :func:`update_flops` that is scores and their sums."""
     encoder, memory, slots = config.encoder, config.memory_attention, config.slots
