@@ -36,7 +36,10 @@ def accept(action: Mapping[str, Any], *, rows: int, limit: int, vocab_size: int,
     if not isinstance(action, Mapping) or set(action) != {"ids", "mask"}:
         found = sorted(map(str, action)) if isinstance(action, Mapping) else type(action).__name__
         raise UserError(f"an action is a mapping with the keys ids and mask, got {found}")
-    ids, mask = np.asarray(action["ids"]), np.asarray(action["mask"])
+    try:
+        ids, mask = np.asarray(action["ids"]), np.asarray(action["mask"])
+    except ValueError as error:  # rows of different lengths
+        raise UserError(f"an action's ids and mask are both ({rows}, tokens), got rows of different lengths") from error
     if ids.ndim != 2 or ids.shape[0] != rows or mask.shape != ids.shape:
         raise UserError(f"an action's ids and mask are both ({rows}, tokens), got {ids.shape} and {mask.shape}")
     if not np.issubdtype(ids.dtype, np.integer):

@@ -24,6 +24,7 @@ from rxt_mrl.errors import UserError
 from rxt_mrl.scoring import RewardLike, RewardResult, WeightedReward, build_reward
 
 from .actions import accept, choose
+from .arguments import at_least_one, autoreset_mode, check_data, check_options, frozen, seed_of
 from .episodes import EpisodeBatch, Shuffler, check_dialogues
 from .info import TextInfo
 from .spaces import observation_space, token_space
@@ -94,23 +95,23 @@ class MemoryRetentionVectorEnv(VectorEnv):
         autoreset: AutoresetMode | str = AutoresetMode.SAME_STEP,
         render_mode: str | None = None,
     ) -> None:
+        check_data(dialogues, tokenizer)
         self.dialogues, self.tokenizer = dialogues.to("cpu"), tokenizer
-        self.num_envs = _at_least_one("num_envs", num_envs)
-        self.steps = _at_least_one("steps", dialogues.steps if steps is None else steps)
+        self.num_envs = at_least_one("num_envs", num_envs)
+        self.steps = at_least_one("steps", dialogues.steps if steps is None else steps)
         self.strategy: Strategy = dialogues.strategy if strategy is None else strategy
         self.teacher_forcing, self.forced = teacher_forcing, np.full(self.num_envs, teacher_forcing)
-        self.max_new_tokens = _at_least_one(
+        self.max_new_tokens = at_least_one(
             "max_new_tokens", dialogues.answer.ids.shape[-1] if max_new_tokens is None else max_new_tokens
         )
         check_dialogues(dialogues, self.steps, self.strategy)
         self.reward = build_reward(reward)
         self.defer = False
-        # A copy: a reward must not move with the embedding that is being trained.
-        self.embedding = None if embedding is None else embedding.detach().to("cpu", copy=True)
+        self.embedding = frozen(embedding, tokenizer.vocab_size)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise UserError(f"render_mode: {render_mode!r} is not one of {', '.join(self.metadata['render_modes'])}")
         self.render_mode = render_mode
-        self.autoreset_mode = _autoreset_mode(autoreset)
+        self.autoreset_mode = autoreset_mode(autoreset)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
 
         self.vocab_size = tokenizer.vocab_size
@@ -122,7 +123,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
         self.single_action_space = token_space(self.max_new_tokens, self.vocab_size)
         self.action_space = token_space(self.max_new_tokens, self.vocab_size, vectors=self.num_envs)
 
-        self._first_seed = seed
+        self._first_seed = seed_of(seed)
         self._shuffler = Shuffler(len(dialogues))
         self._modes = np.empty(0, dtype=str)  # filled at the first reset, when subclasses have their settings
         self._batch: EpisodeBatch | None = None
@@ -178,6 +179,8 @@ class MemoryRetentionVectorEnv(VectorEnv):
         Raises:
             UserError: for unknown options, and for indices outside of the data set.
         """
+        given = check_options(options, ("episodes", "reset_mask", "teacher_forced"))
+        seed = seed_of(seed)
         if seed is None and self._np_random is None:
             seed = self._first_seed
         super().reset(seed=seed)
@@ -185,7 +188,7 @@ class MemoryRetentionVectorEnv(VectorEnv):
             self._shuffler.restart()
         if not len(self._modes):
             self._modes = self._all_modes()
-        rows, episodes = self._chosen(options or {})
+        rows, episodes = self._chosen(given)
         self._start(rows, episodes)
         info = self._state_info()
         return self._observed(info), info
@@ -253,6 +256,8 @@ class MemoryRetentionVectorEnv(VectorEnv):
     def transcript(self, row: int) -> list[tuple[str, str]]:
         """Query and answer of each interaction of a row so far, as text; the open query with an empty answer."""
         batch, pairs = self._started(), []
+        if row not in range(self.num_envs):
+            raise UserError(f"row {row!r} does not exist; allowed: 0 .. {self.num_envs - 1}")
         for turn in range(int(batch.step[row]) + 1):
             written = batch.written(np.full(self.num_envs, turn))
             answer = written["answer_mask"].astype(bool)[row]
@@ -286,13 +291,8 @@ class MemoryRetentionVectorEnv(VectorEnv):
     def _text(self, ids: np.ndarray, mask: np.ndarray) -> TokenText:
         return self.tokenizer.token_text(torch.from_numpy(ids), torch.from_numpy(mask.astype(np.bool_, copy=False)))
 
-    def _chosen(self, options: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    def _chosen(self, options: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Rows to reset, and the dialogue of each."""
-        unknown = set(options) - {"episodes", "reset_mask", "teacher_forced"}
-        if unknown:
-            raise UserError(
-                f"unknown reset option {sorted(unknown)[0]!r}; allowed: episodes, reset_mask, teacher_forced"
-            )
         rows = np.arange(self.num_envs)
         if "reset_mask" in options:
             chosen = np.asarray(options["reset_mask"])
@@ -434,17 +434,3 @@ def _file(result: RewardResult, rows: np.ndarray, rewards: np.ndarray, info: dic
     for kind, values in (("terms", result.terms), ("metrics", result.metrics)):
         for name, value in values.items():
             info[kind].setdefault(name, np.full(len(rewards), np.nan, dtype=np.float32))[rows] = value.numpy()
-
-
-def _autoreset_mode(value: AutoresetMode | str) -> AutoresetMode:
-    allowed = {"same_step": AutoresetMode.SAME_STEP, "disabled": AutoresetMode.DISABLED}
-    name = value.name.lower() if isinstance(value, AutoresetMode) else value
-    if name not in allowed:
-        raise UserError(f"autoreset: {name!r} is not one of {', '.join(allowed)}")
-    return allowed[name]
-
-
-def _at_least_one(name: str, value: int) -> int:
-    if value < 1:
-        raise UserError(f"{name}: {value} is not at least 1")
-    return value

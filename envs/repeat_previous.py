@@ -10,6 +10,7 @@ Source of the idea: Morad et al., POPGym, ICLR 2023 (``RepeatPrevious``).
 from __future__ import annotations
 
 from functools import lru_cache
+from numbers import Integral
 from typing import Any, NamedTuple
 
 from rxt_mrl.contracts import Ask, Dialogue, Interaction
@@ -61,8 +62,8 @@ def repeat_previous_dialogues(
         ("symbols", symbols, 2, len(SYMBOLS)),
         ("steps", steps, 1, None),
     ):
-        if value < low or (high is not None and value > high):
-            raise UserError(f"{name}: {value} is not allowed; {f'{low} .. {high}' if high else f'at least {low}'}")
+        if not isinstance(value, Integral) or value < low or (high is not None and value > high):
+            raise UserError(f"{name}: {value!r} is not allowed; {f'{low} .. {high}' if high else f'at least {low}'}")
     generator = numpy_generator(seed, "repeat previous", k, symbols, steps)
     told = generator.integers(0, symbols, size=(episodes, steps + 1))
     for turn in range(1, steps + 1):

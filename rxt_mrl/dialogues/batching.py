@@ -8,9 +8,11 @@ interactions are made by :meth:`DialogueTensors.interactions`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from numbers import Integral
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from torch import Tensor
 from ..contracts import Ask, Dialogue, Interaction, Strategy
 from ..errors import UserError
 from ..texts import Tokens
+from .schema import from_row, rows_of_table
 from .template import TokenRows, join, pad_rows
 from .tokenizer import DialogueTokenizer
 
@@ -116,7 +119,7 @@ class DialogueTensors:
 
 
 def encode_dialogues(
-    dialogues: Sequence[Dialogue],
+    dialogues: Iterable[Dialogue | Mapping[str, Any]],
     tokenizer: DialogueTokenizer,
     *,
     max_query: int,
@@ -128,7 +131,8 @@ def encode_dialogues(
     """Encode dialogues into one set of tensors.
 
     Args:
-        dialogues: all with the same number of follow-ups, or with at least ``steps`` of them.
+        dialogues: all with the same number of follow-ups, or with at least ``steps`` of them; also as rows of the
+            schema, of a ``datasets.Dataset`` for example.
         tokenizer: of the text and of the template.
         max_query: most tokens of a query, ``[BOS]``, ``[Q]`` and ``[A]`` included. A longer one is cut before
             its ``[A]``.
@@ -138,12 +142,11 @@ def encode_dialogues(
         on_long: ``"cut"`` counts what was cut (``report``, and one line of warning), ``"error"`` refuses.
 
     Raises:
-        UserError: no dialogues, too few follow-ups, or an over-long text under ``on_long="error"``.
+        UserError: no dialogues, something else than dialogues, a wrong row, too few follow-ups, an argument that is not
+            possible, or an over-long text under ``on_long="error"``.
     """
-    if not dialogues:
-        raise UserError("no dialogues to encode")
-    if max_query < 4 or max_answer < 1:
-        raise UserError(f"max_query {max_query} must be at least 4 and max_answer {max_answer} at least 1")
+    dialogues = _dialogues(dialogues)
+    _check_arguments(tokenizer, max_query, max_answer, strategy, steps, on_long)
     counts = {len(dialogue.interactions) for dialogue in dialogues}
     if steps is None:
         if len(counts) > 1:
@@ -184,6 +187,47 @@ def encode_dialogues(
     columns = tuple(tuple(_columns(row, turn) for turn in turns_) for row, turns_ in zip(dialogues, turns, strict=True))
     told = torch.tensor(told_at, dtype=torch.long)
     return DialogueTensors(query, answer, asks, told, strategy, report, columns if any(map(any, columns)) else ())
+
+
+def _dialogues(given: Any) -> list[Dialogue]:
+    """Dialogues, of whatever holds them.
+
+    Raises:
+        UserError: for something else, or a row that is wrong.
+    """
+    given = getattr(given, "dialogues", given)  # what load_dialogues returns
+    if given is None or isinstance(given, str | bytes | Path | Mapping) or not isinstance(given, Iterable):
+        name, more = type(given).__name__, ""
+        if isinstance(given, Mapping) and name.endswith("DatasetDict"):
+            more = f"; name a split: {', '.join(map(str, given))}"
+        raise UserError(
+            f"dialogues: got a {name}{more}; allowed: Dialogue objects, rows of the schema or a Dataset; "
+            "load_dialogues reads files and settings"
+        )
+    found = []
+    for number, item in enumerate(rows_of_table(given)):
+        if isinstance(item, Dialogue):
+            found.append(item)
+        elif isinstance(item, Mapping):
+            found.append(from_row(item, where=f"dialogue {number}"))
+        else:
+            raise UserError(f"dialogue {number} is a {type(item).__name__}; allowed: Dialogue, or a row of the schema")
+    if not found:
+        raise UserError("no dialogues to encode")
+    return found
+
+
+def _check_arguments(tokenizer: Any, max_query: Any, max_answer: Any, strategy: Any, steps: Any, on_long: Any) -> None:
+    if not hasattr(tokenizer, "encode_texts"):
+        raise UserError(f"tokenizer: got a {type(tokenizer).__name__}; allowed: a DialogueTokenizer")
+    for name, value, least in (("max_query", max_query, 4), ("max_answer", max_answer, 1), ("steps", steps, 0)):
+        if value is None and name == "steps":
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise UserError(f"{name} = {value!r}; allowed: a whole number of at least {least}")
+    for name, value, allowed in (("strategy", strategy, get_args(Strategy)), ("on_long", on_long, ("cut", "error"))):
+        if value not in allowed:
+            raise UserError(f"{name} = {value!r}; allowed: {', '.join(allowed)}")
 
 
 def _columns(dialogue: Dialogue, turn: Interaction) -> Mapping[str, Any]:

@@ -83,6 +83,15 @@ def from_row(row: Mapping[str, Any], *, where: str = "row") -> Dialogue:
     return Dialogue(*first, tuple(turns), _others(row, "query", "answer", "interactions"))
 
 
+def rows_of_table(given: Iterable[Any]) -> Iterable[Any]:
+    """The rows of a table of pandas, which would be iterated by columns; anything else as it is."""
+    if not (hasattr(given, "to_dict") and hasattr(given, "columns")):
+        return given
+    from datasets import Dataset
+
+    return Dataset.from_pandas(given, preserve_index=False)
+
+
 def _others(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """The other columns of a row, with the values that they have."""
     return {name: value for name, value in row.items() if name not in names}

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,6 +30,7 @@ from . import babi, chat
 from . import files as loading
 from .babi_stories import of_tasks, story_records
 from .chat.text_files import records as chat_files
+from .given import Given, source_of
 from .line_files import json_records
 from .rows import (
     LoadReport,
@@ -67,7 +69,7 @@ class LoadedDialogues:
 
 
 def load_dialogues(
-    settings: DataSettings,
+    settings: Given,
     split: str = "train",
     *,
     steps: int | None = None,
@@ -78,7 +80,7 @@ def load_dialogues(
     """Dialogues of a split, checked, each cut to the number of follow-ups.
 
     Args:
-        settings: the source.
+        settings: the source, or what :data:`~.given.Given` names: a path, a ``Dataset``, rows ...
         split: ``train``, ``validation`` or ``supervised``.
         steps: follow-ups of each dialogue; None: ``settings.steps``, or as many as each has.
         episodes: dialogues at most (the first ones of a data set; an endless source makes so many).
@@ -88,12 +90,14 @@ def load_dialogues(
     Raises:
         UserError: one line: nothing there, no such split, a bad row (``on_bad_row: stop``), no dialogue long enough.
     """
+    settings, given = source_of(settings, split)
+    _check_counts(steps=steps, episodes=episodes)
     steps = steps or settings.steps
     limit = _least(episodes, settings.limit)
     report = LoadReport(settings.label, _split(split))
     if settings.source != "storyworld":  # whose own facts a test reads
         report.judge = find("reward", "fact_recall")()
-    records = _records(settings, _split(split), steps=steps, episodes=limit, seed=seed)
+    records = given or _records(settings, _split(split), steps=steps, episodes=limit, seed=seed)
 
     def parse(value: Any) -> list[Dialogue]:
         return [one(item) for item in (value if isinstance(value, tuple) else (value,))]
@@ -112,7 +116,7 @@ def load_dialogues(
 
 
 def load_texts(
-    settings: DataSettings,
+    settings: Given,
     split: str = "train",
     *,
     limit: int | None = None,
@@ -122,8 +126,8 @@ def load_texts(
     """Plain texts for stage 1: stories, a text column, or else the interactions of dialogues as ``query answer``.
 
     Args:
-        settings: the source.
-        split: as for :func:`load_dialogues`.
+        settings: as for :func:`load_dialogues`.
+        split: as there.
         limit: texts at most.
         seed: of generated texts.
         report: filled with the counts, where given.
@@ -131,9 +135,13 @@ def load_texts(
     Raises:
         UserError: see :func:`load_dialogues`.
     """
+    settings, given = source_of(settings, split)
+    _check_counts(limit=limit)
     limit = _least(limit, settings.limit)
     records: Iterable[Record]
-    if settings.source == "storyworld":
+    if given is not None:
+        records = given
+    elif settings.source == "storyworld":
         config = settings.typed_options()
         texts = storyworld_texts(config, limit or EPISODES, _storyworld_split(settings, _split(split)), seed)
         records = _numbered("storyworld", texts)
@@ -148,7 +156,7 @@ def load_texts(
 
 
 def load_pairs(
-    settings: DataSettings,
+    settings: Given,
     split: str = "train",
     *,
     limit: int | None = None,
@@ -162,8 +170,8 @@ def load_pairs(
     A data set that has only texts gives the first sentence of each with how it goes on.
 
     Args:
-        settings: the source.
-        split: as for :func:`load_dialogues`.
+        settings: as for :func:`load_dialogues`.
+        split: as there.
         limit: pairs at most.
         seed: of generated pairs.
         report: filled with the counts, where given.
@@ -171,6 +179,8 @@ def load_pairs(
     Raises:
         UserError: see :func:`load_dialogues`.
     """
+    settings, given = source_of(settings, split)
+    _check_counts(limit=limit)
     limit = _least(limit, settings.limit)
     if settings.source == "storyworld":
         pairs = storyworld_pairs(
@@ -202,7 +212,7 @@ def load_pairs(
         )
         return _continuations(texts_from_row(value, names)) if only_text else pairs_from_row(value, names)
 
-    records = _records(settings, _split(split), steps=None, episodes=limit, seed=seed)
+    records = given or _records(settings, _split(split), steps=None, episodes=limit, seed=seed)
     return _collect(settings, records, parse, split, limit, report)
 
 
@@ -354,6 +364,12 @@ def _split(split: str) -> Split:
     if split not in get_args(Split):
         raise UserError(f"data: unknown split '{split}'; allowed: {', '.join(get_args(Split))}")
     return split  # type: ignore[return-value]
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and (isinstance(count, bool) or not isinstance(count, Integral) or count < 1):
+            raise UserError(f"data: {name} = {count!r}; allowed: a whole number of at least 1, or None")
 
 
 def _least(*numbers: int | None) -> int | None:
