@@ -215,6 +215,9 @@ def test_evaluate_names_what_is_wrong(cli: Command, alone: Path, tmp_path: Path)
     foreign.mkdir()
     (foreign / "config.json").write_text('{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}')
     assert f"name it hf:{foreign}" in cli("evaluate", foreign).line
+    other = tmp_path / "other"
+    DialogueTokenizer.train(["a"], 263).save(other)
+    assert "its ids mean other words" in cli("evaluate", alone, "--tokenizer", other).line
     DialogueTokenizer.train(["a"], 263).save(alone)
     assert "tokens and the tokenizer 263" in cli("evaluate", alone).line
 

@@ -18,25 +18,26 @@ class SftSettings(Settings):
         learning_rate: the highest rate; it falls to 0 along a cosine.
         warmup: updates until it is reached.
         grow: share of the updates over which the dialogues grow from one follow-up, doubling, to all of them; 0: they
-            are whole from the start, where a small model takes longer to find out that the history holds the answers.
+            are whole from the start. A small model finds out in short histories that they hold the answers, and what it
+            has found it keeps: so the first doublings take longer, and all of them less than whole dialogues would.
     """
 
     updates: int = Field(default=1000, ge=0)
     batch_size: int = Field(default=32, ge=1)
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=1e-2, gt=0)
     warmup: int = Field(default=50, ge=0)
-    grow: float = Field(default=0.6, ge=0, lt=1)
+    grow: float = Field(default=0.9, ge=0, lt=1)
 
     def steps_at(self, update: int, steps: int) -> int:
         """Follow-ups of the dialogues of an update (from 0), of ``steps`` in the end.
 
-        >>> [SftSettings(updates=10, grow=0.6).steps_at(update, 8) for update in range(10)]
-        [1, 1, 2, 2, 4, 4, 8, 8, 8, 8]
+        >>> [SftSettings(updates=10, grow=0.9).steps_at(update, 8) for update in range(10)]
+        [1, 1, 1, 1, 1, 1, 2, 2, 4, 8]
         """
         if update >= self.grow * self.updates:
             return steps
         doublings = math.ceil(math.log2(steps))
-        return min(steps, 2 ** int(update / (self.grow * self.updates) * doublings))
+        return min(steps, 2 ** int((update / (self.grow * self.updates)) ** 2 * doublings))
 
 
 class GrpoSettings(Settings):

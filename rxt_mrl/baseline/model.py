@@ -28,14 +28,15 @@ def causal_lm(
 ) -> LlamaForCausalLM:
     """A fresh Llama as wide as the RxT and with as many parameters.
 
-    The feed-forward blocks take up what is left when the layers are chosen. The head is not tied, as in an RxT.
+    The feed-forward blocks take up what is left when the layers are chosen. The head is tied to the embedding: to
+    answer is to copy a word of the history, and tied, what copies one word copies all.
 
     Args:
         config: of the RxT.
         parameters: of the RxT.
         tokenizer: the RxT's.
         positions: tokens of the longest history.
-        layers: None: as many as fit with feed-forward blocks as wide as the RxT's.
+        layers: None: as many as fit with feed-forward blocks twice as wide as the RxT's.
 
     Raises:
         UserError: when no model of so many parameters has so many layers.
@@ -43,9 +44,9 @@ def causal_lm(
     width, vocabulary = config.embed_dim, tokenizer.vocab_size
     stack = config.decoder or config.encoder
     assert stack is not None, "an RxT has a decoder"
-    rest = parameters - 2 * vocabulary * width - width
+    rest = parameters - vocabulary * width - width
     attention = 4 * width**2 + 2 * width  # projections and the two norms
-    layers = layers or max(1, round(rest / (attention + 3 * width * stack.feed_forward.hidden)))
+    layers = layers or max(1, round(rest / (attention + 3 * width * 2 * stack.feed_forward.hidden)))
     hidden = round((rest / layers - attention) / (3 * width))
     if hidden < 1:
         raise UserError(
@@ -57,10 +58,10 @@ def causal_lm(
             hidden_size=width,
             intermediate_size=hidden,
             num_hidden_layers=layers,
-            num_attention_heads=config.heads,
+            num_attention_heads=_heads(width),
             max_position_embeddings=positions,
             initializer_range=(3 * width) ** -0.5,  # as torch draws a linear layer: the default is for widths of 4096
-            tie_word_embeddings=False,
+            tie_word_embeddings=True,
             bos_token_id=tokenizer.bos_id,
             eos_token_id=tokenizer.eos_id,
             pad_token_id=tokenizer.pad_id,
@@ -70,6 +71,11 @@ def causal_lm(
     if abs(found - parameters) > TOLERANCE * parameters:
         raise UserError(f"baseline.layers = {layers}: the peer has {found:,} parameters, the RxT {parameters:,}")
     return model
+
+
+def _heads(width: int) -> int:
+    """As many as can be 32 wide or wider: narrower ones have few directions for what they look for and where."""
+    return next(heads for heads in range(max(1, width // 32), 0, -1) if width % (2 * heads) == 0)
 
 
 def chat_tokenizer(tokenizer: DialogueTokenizer, *, positions: int) -> PreTrainedTokenizerFast:

@@ -140,6 +140,10 @@ def _checkpoint(text: str, path: Path, folder: Path | None) -> tuple[RxT, Dialog
     config = json.loads(fetch(text if not path.is_dir() else path, "config.json").read_text(encoding="utf-8"))
     if config.get("format") == FORMAT and path.is_dir() and folder is None:
         return checkpoints.load(path)
+    if folder is not None and path.is_dir() and (path / FILE).is_file():
+        own, given = DialogueTokenizer.load(path), DialogueTokenizer.load(folder)
+        if own.fingerprint != given.fingerprint:
+            raise UserError(f"--tokenizer {folder}: not the tokenizer that lies in {text}; its ids mean other words")
     if "architectures" in config and "model_type" in config:
         raise UserError(f"{text}: a model of the transformers library; name it hf:{text}")
     source = str(path) if path.is_dir() else text
