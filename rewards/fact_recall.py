@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import ClassVar, Literal
 
 import torch
@@ -84,9 +85,10 @@ class FactRecall:
             return scores, applies
         answers, references, queries = context.generated.text, context.reference.text, context.query.text
         pasts = [turn.text for turn in context.history]
+        score = cache(self.score)  # most answers of a policy to one question are the same
         for row in applies.nonzero().flatten().tolist():
-            scores[row] = self.score(
-                answers[row], references[row], queries[row], asks[row], [past[row] for past in pasts]
+            scores[row] = score(
+                answers[row], references[row], queries[row], asks[row], tuple(past[row] for past in pasts)
             )
         return scores, applies
 

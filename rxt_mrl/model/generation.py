@@ -94,8 +94,9 @@ def generate(
     stream = AnswerStream(
         model, query_ids, query_mask, memory, sampling, seeds=seeds, eos_id=eos_id, width=width, answers=answers
     )  # fmt: skip
-    while not stream.done:
-        stream.step()
+    with eval_mode(model), torch.inference_mode():
+        while not stream.done:
+            stream.advance()
     return stream.result()
 
 
@@ -153,21 +154,25 @@ class AnswerStream:
         if self.done:
             raise RuntimeError("every row is finished")
         with eval_mode(self._model), torch.inference_mode():
-            if self._pending is not None:
-                self._logits = self._decode(self._pending)
-            uniforms = None if self._uniforms is None else self._uniforms[:, self._step]
-            drawn = sample(self._logits, self._sampling, uniforms)
-            rows, ids = self._rows, drawn.ids
-            self._ids[rows, self._step] = ids
-            self._log_probs[rows, self._step] = drawn.log_probs
-            self._step += 1
-            self._counts[rows] = self._step
-            finished = self._room <= self._step
-            if self._eos_id is not None:
-                finished |= ids == self._eos_id
-            self._pending = ids
-            if bool(finished.any()):
-                self._drop(finished)
+            return self.advance()
+
+    def advance(self) -> StepTokens:
+        """As :meth:`step`, by a caller who has put the model into eval mode and torch into inference mode."""
+        if self._pending is not None:
+            self._logits = self._decode(self._pending)
+        uniforms = None if self._uniforms is None else self._uniforms[:, self._step]
+        drawn = sample(self._logits, self._sampling, uniforms)
+        rows, ids = self._rows, drawn.ids
+        self._ids[rows, self._step] = ids
+        self._log_probs[rows, self._step] = drawn.log_probs
+        self._step += 1
+        self._counts[rows] = self._step
+        finished = self._room <= self._step
+        if self._eos_id is not None:
+            finished |= ids == self._eos_id
+        self._pending = ids
+        if bool(finished.any()):
+            self._drop(finished)
         return StepTokens(rows, ids)
 
     def result(self) -> Generation:

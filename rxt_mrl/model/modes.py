@@ -17,7 +17,8 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        model.train(training)
+        if training:
+            model.train()
 
 
 @contextmanager

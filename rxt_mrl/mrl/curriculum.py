@@ -36,6 +36,7 @@ class Counters:
         seconds: time used in the stage.
         best: best validation reward of the stage so far.
         stale: evaluations since then.
+        fallen: validations in a row that were worse than the best by more than their interval.
         judged: the updates after which the stage was last validated; -1: not yet.
         journal: bytes of the stage's rollout file.
         done: updates of the stages before.
@@ -47,6 +48,7 @@ class Counters:
     seconds: float = 0.0
     best: float | None = None
     stale: int = 0
+    fallen: int = 0
     judged: int = -1
     journal: int = 0
     done: tuple[int, ...] = ()

@@ -38,8 +38,9 @@ class Validation(Settings):
     episodes: int = Field(default=64, ge=2)
     """Dialogues of each source and length."""
     keep: Literal["last", "best"] = "last"
-    """``best``: when the reward falls below its best by more than the 95 % interval of the paired difference, the stage
-    ends; and it ends with the weights that were best."""
+    """``best``: the stage ends with the weights that were best, and before its time when the reward has fallen below
+    its best by more than the 95 % interval of the paired difference at ``patience`` looks in a row."""
+    patience: int = Field(default=2, ge=1)
 
 
 CarriedAnswer = Literal["sampled", "greedy", "best", "reference"]

@@ -333,8 +333,9 @@ class Trainer:
             return False
         rewards, fell = self._look(pool, stage, sizes)
         counters.judged = counters.update
+        counters.fallen = counters.fallen + 1 if fell else 0
         mean = float(rewards.nanmean())
-        return fell or (counters.update > 0 and promoted(stage.promotion, mean, counters))
+        return counters.fallen >= how.patience or (counters.update > 0 and promoted(stage.promotion, mean, counters))
 
     def _look(self, pool: Pool, stage: Stage, sizes: Sequence[int]) -> tuple[Tensor, bool]:
         """Reward of each held-out dialogue; and whether it fell from the best, which is kept where the stage asks."""

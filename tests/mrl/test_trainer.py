@@ -150,28 +150,28 @@ def test_a_weight_that_is_not_finite_stops_the_update_and_keeps_the_batch(model,
 
 def test_a_fall_ends_the_stage_with_the_best_weights(model, train, dialogues, monkeypatch):
     noise = torch.rand(32, generator=torch.Generator().manual_seed(0)) * 0.1
-    looks = [noise + 0.5, noise + 0.8, noise.flip(0) + 0.79, noise + 0.3]
+    looks = [noise + 0.5, noise + 0.3, noise + 0.8, noise.flip(0) + 0.79, noise + 0.3, noise + 0.4]
     seen, weights = [], []
 
     def look(*_):
         weights.append({name: value.clone() for name, value in model.state_dict().items()})
-        seen.append(looks[min(len(seen), 3)])
+        seen.append(looks[min(len(seen), 5)])
         return [seen[-1]]
 
     monkeypatch.setattr("rxt_mrl.mrl.trainer.look", look)
     stage = Stage(steps=3, updates=40, validation={"every": 2, "keep": "best"})
     result = train(model, stages=[stage], validation=dialogues, algorithm={"critic": {"warmup": 0}})
-    assert result.updates == (6,)  # looks after 0, 2, 4 and 6 updates; the third is within the interval
-    assert len(seen) == 4
-    assert not torch.equal(weights[1]["embedding.weight"], weights[3]["embedding.weight"])
-    assert all(torch.equal(value, weights[1][name]) for name, value in model.state_dict().items())
+    assert result.updates == (10,)  # looks every 2 updates; the second fell alone, the fourth is within the interval
+    assert len(seen) == 6
+    assert not torch.equal(weights[2]["embedding.weight"], weights[5]["embedding.weight"])
+    assert all(torch.equal(value, weights[2][name]) for name, value in model.state_dict().items())
 
 
 def test_a_stage_that_only_harms_leaves_the_model_as_it_was(model, train, dialogues, monkeypatch):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     levels = iter((0.9, 0.2))
     monkeypatch.setattr("rxt_mrl.mrl.trainer.look", lambda *_: [torch.linspace(-0.01, 0.01, 32) + next(levels)])
-    stage = Stage(steps=3, updates=40, validation={"every": 2, "keep": "best"})
+    stage = Stage(steps=3, updates=40, validation={"every": 2, "keep": "best", "patience": 1})
     assert train(model, stages=[stage], validation=dialogues).updates == (2,)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
