@@ -44,9 +44,9 @@ format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-notebooks: $(STAMP)  ## Run the notebooks as people read them on the web, outputs and pictures stored (half an hour; uses runs/demo)
+notebooks: $(STAMP)  ## Run the notebooks as people read them on the web, outputs and pictures stored (a quarter of an hour)
 	test -d runs/demo || $(BIN)/rxt-mrl train demo --out runs/demo
-	cd runs && RXT_MRL_NOTEBOOK=full RXT_MRL_RUN=demo ../$(BIN)/jupyter-execute --inplace ../notebooks/*.ipynb
+	RXT_MRL_NOTEBOOK=small RXT_MRL_RUN=$(CURDIR)/runs/demo $(BIN)/jupyter-execute --inplace notebooks/*.ipynb
 
 bench: $(STAMP)  ## Print the benchmark table and write bench.json
 	$(BIN)/python -m tests.benchmarks
