@@ -5,7 +5,6 @@ Heavy imports happen inside the commands, so that ``--help`` and errors answer a
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -19,15 +18,30 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from .errors import Terminated, UserError, termination
-from .plugins import untrusted
+from . import plugins
+from .display import busy
+from .errors import Terminated, UserError, said, termination
+
+EXAMPLES = """Examples:
+
+rxt-mrl train demo --out runs/demo
+
+rxt-mrl train demo --reward my_reward.py:Polite --set curriculum.0.updates=40
+
+rxt-mrl train demo --out runs/demo --resume
+
+rxt-mrl evaluate runs/demo --steps 12
+
+rxt-mrl chat runs/demo
+
+rxt-mrl data my_dialogues.jsonl --steps 4"""
 
 app = typer.Typer(
     name="rxt-mrl",
     help="Memory Reinforcement Learning for Reactive Transformers.",
+    epilog=EXAMPLES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 recipe_app = typer.Typer(help="Work with recipes.", no_args_is_help=True)
 reward_app = typer.Typer(help="Work with rewards.", no_args_is_help=True)
@@ -35,9 +49,19 @@ env_app = typer.Typer(help="Work with environments.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(reward_app, name="reward")
 app.add_typer(env_app, name="env")
-console = Console(width=None if sys.stdout.isatty() else 130)
+console = Console()
+_LOADING = "loading torch"
 
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name (`rxt-mrl list recipes`) or a YAML file.")]
+
+def _recipes(beginning: str) -> list[str]:
+    """Recipes that complete a word; files are completed by the shell."""
+    return [name for name in plugins.names("curriculum") if name.startswith(beginning)]
+
+
+RecipeName = Annotated[
+    str,
+    typer.Argument(metavar="RECIPE", help="A name (`rxt-mrl list recipes`) or a YAML file.", autocompletion=_recipes),
+]
 Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key; repeatable.")]
 RewardOption = Annotated[
     list[str] | None,
@@ -57,6 +81,23 @@ class Listing(StrEnum):
     presets = "presets"
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        console.print(f"rxt-mrl {version('rxt-mrl')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _all_commands(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Memory Reinforcement Learning for Reactive Transformers."""
+
+
 @app.command()
 def train(
     recipe: RecipeName,
@@ -68,7 +109,8 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
 ) -> None:
     """Run a recipe: supervised stages, MRL curriculum, evaluation."""
-    from .pipeline.recipe import load_recipe
+    with busy("reading the recipe"):
+        from .pipeline.recipe import load_recipe
 
     assignments = [
         *(sets or []),
@@ -76,8 +118,9 @@ def train(
         *([f"seed={seed}"] if seed is not None else []),
     ]
     loaded = load_recipe(recipe, assignments)
-    from .pipeline import train as pipeline  # takes seconds to import: a mistake in the recipe is told before
-    from .runs import ranks
+    with busy(_LOADING, lines=True):  # takes seconds: a mistake in the recipe is told before
+        from .pipeline import train as pipeline
+        from .runs import ranks
 
     with ranks.joined(loaded.device):
         pipeline.train(loaded, out=out, resume=resume, overwrite=overwrite, console=console)
@@ -111,7 +154,8 @@ def evaluate(
     trust_code: TrustCode = False,
 ) -> None:
     """Measure what a model remembers, with controls; the same command goes on after an interruption."""
-    from .pipeline.evaluate import evaluate_target
+    with busy(_LOADING):
+        from .pipeline.evaluate import evaluate_target
 
     assignments = [*(sets or []), *_assigned("evaluation.reward", reward)]
     evaluate_target(
@@ -140,13 +184,14 @@ def baseline(
     trust_code: TrustCode = False,
 ) -> None:
     """Train a stateless model of the same size on the same dialogues, with TRL; of a run: compare the two."""
-    from .pipeline.baseline import baseline_of
-    from .pipeline.recipe_files import texts_of
-    from .runs import RunDir
+    with busy(_LOADING, lines=True):
+        from .pipeline.baseline import baseline_of
+        from .pipeline.recipe_files import texts_of
+        from .runs import RunDir
 
     # A run may be somebody else's: what its recipe names is not what the user named.
     stranger = RunDir.holds_run(Path(target)) and not trust_code
-    with untrusted(f"the recipe of {target}", given=texts_of(sets or [])) if stranger else nullcontext():
+    with plugins.untrusted(f"the recipe of {target}", given=texts_of(sets or [])) if stranger else nullcontext():
         baseline_of(target, out=out, peer=peer, steps=steps, episodes=episodes, assignments=sets or [], console=console)
 
 
@@ -159,7 +204,8 @@ def compare(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
 ) -> None:
     """Paired differences of evaluations on the questions that they share, against the first one."""
-    from .pipeline.compare import compare_command
+    with busy(_LOADING):
+        from .pipeline.compare import compare_command
 
     compare_command(targets, as_json=json_, console=console)
 
@@ -174,7 +220,8 @@ def rescore(
     tokenizer: Annotated[Path | None, typer.Option(help="Folder with the tokenizer (default: the run's).")] = None,
 ) -> None:
     """Score stored rollouts with another reward."""
-    from .pipeline.rescore import rescore_command
+    with busy(_LOADING):
+        from .pipeline.rescore import rescore_command
 
     rescore_command(rollouts, reward, out=out, tokenizer=tokenizer, console=console)
 
@@ -187,7 +234,8 @@ def chat(
     seed: Annotated[int, typer.Option(help="Seed of the initial memory and of sampling.")] = 0,
 ) -> None:
     """Talk with a model; it sees one message at a time and remembers the rest."""
-    from .conversation.terminal import run_chat
+    with busy(_LOADING):
+        from .conversation.terminal import run_chat
 
     run_chat(checkpoint, memory=memory, temperature=temperature, seed=seed, console=console)
 
@@ -202,8 +250,9 @@ def storyworld(
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Write generated dialogues as parquet, in the published schema."""
-    from .dialogues import storyworld as world
-    from .settings import validate
+    with busy(_LOADING):
+        from .dialogues import storyworld as world
+        from .settings import validate
 
     content = {"steps": steps, "strategy": strategy, "level": level}
     config = validate(world.StoryworldConfig, content, "storyworld")
@@ -216,7 +265,9 @@ def data(
     source: Annotated[str, typer.Argument(help="storyworld, a file or folder, babi:FILE, tinystories:FILE, hub:NAME.")],
     split: Annotated[str, typer.Option(help="train, validation or supervised.")] = "train",
     show: Annotated[int, typer.Option(min=0, help="Rows to print.")] = 1,
-    write: Annotated[Path | None, typer.Option(help="Write parquet in the published schema.")] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write FOLDER/SPLIT.parquet, in the published schema.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Follow-ups per dialogue.")] = None,
     on_bad_row: Annotated[str, typer.Option(help="stop or skip.")] = "stop",
     kind: Annotated[str | None, typer.Option(help="What reads a file: chat, jsonl, parquet, arrow, babi, ...")] = None,
@@ -226,8 +277,9 @@ def data(
     tokenizer: Annotated[Path | None, typer.Option(help="Count tokens of this tokenizer, in place of words.")] = None,
 ) -> None:
     """Look at dialogues, pairs or texts before training: counts, first row, lengths, round trip."""
-    from .dialogues import DialogueTokenizer
-    from .dialogues.sources.inspect import inspect_source
+    with busy(_LOADING):
+        from .dialogues import DialogueTokenizer
+        from .dialogues.sources.inspect import inspect_source
 
     inspect_source(
         source,
@@ -265,7 +317,8 @@ def check_annotations_(
     seed: Annotated[int, typer.Option(help="Seed of generated dialogues.")] = 0,
 ) -> None:
     """Print how well `annotate: carried_words` finds the facts of annotated dialogues: precision and recall."""
-    from .dialogues.sources.annotations import check_annotations
+    with busy(_LOADING):
+        from .dialogues.sources.annotations import check_annotations
 
     check_annotations(sources or (), split=split, steps=steps, episodes=episodes, seed=seed, console=console)
 
@@ -279,7 +332,8 @@ def tokenizer(
     limit: Annotated[int | None, typer.Option(min=1, help="Texts of each source, at most.")] = None,
 ) -> None:
     """Train a tokenizer on the texts of data sources, whatever their length."""
-    from .dialogues.train_tokenizer import train_tokenizer
+    with busy(_LOADING):
+        from .dialogues.train_tokenizer import train_tokenizer
 
     train_tokenizer(sources, vocab_size=vocab_size, out=out, split=split, limit=limit, console=console)
 
@@ -295,7 +349,8 @@ def convert(
     ] = None,
 ) -> None:
     """Convert a published checkpoint and its tokenizer, with a report of what was mapped, unused or missing."""
-    from .pipeline.convert import convert_command
+    with busy(_LOADING):
+        from .pipeline.convert import convert_command
 
     convert_command(source, out, component=component, layout=layout, tokenizer=tokenizer, console=console)
 
@@ -303,18 +358,22 @@ def convert(
 @app.command("list")
 def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
     """List what can be named: recipes, envs, rewards, presets."""
-    from .pipeline.listing import listing
+    with busy(f"looking for {what.value}"):
+        from .pipeline.listing import listing
 
-    console.print(listing(what.value))
+        found = listing(what.value)
+    console.print(found)
 
 
 @recipe_app.command("check")
 def recipe_check(recipe: RecipeName, sets: Assignments = None) -> None:
     """Validate everything, the data included, and print the plan with estimated updates and tokens."""
-    from .pipeline.recipe import load_recipe
+    with busy("reading the recipe"):
+        from .pipeline.recipe import load_recipe
 
     loaded = load_recipe(recipe, sets or [])
-    from .pipeline.plan import check_recipe
+    with busy(_LOADING):
+        from .pipeline.plan import check_recipe
 
     check_recipe(loaded, console)
 
@@ -328,8 +387,9 @@ def reward_check(
     ] = None,
 ) -> None:
     """Run a reward on typical and adversarial answers and say what it cannot tell apart."""
-    from .pipeline.recipe_files import override
-    from .scoring import check_reward
+    with busy(_LOADING):
+        from .pipeline.recipe_files import override
+        from .scoring import check_reward
 
     report = check_reward(name, override({}, options or []), columns=override({}, columns or []))
     if report.kinds or report.ok:
@@ -343,8 +403,9 @@ def env_check(
     options: Annotated[list[str] | None, typer.Option("--set", metavar="A=B", help="Constructor option.")] = None,
 ) -> None:
     """Play an environment and say which rules of the contract it breaks."""
-    from .mrl.environment_check import check_environment
-    from .pipeline.recipe_files import override
+    with busy(_LOADING):
+        from .mrl.environment_check import check_environment
+        from .pipeline.recipe_files import override
 
     report = check_environment(name, override({}, options or []))
     report.print(console)
@@ -404,31 +465,6 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def said(error: Exception) -> str | None:
-    """What the user is told of an error, in one line; None for a defect of ours."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, OSError):
-        reason = error.strerror or _first_line(error)
-        if error.errno == errno.ENOSPC:
-            reason += " (free some, then repeat the command; a run goes on with --resume)"
-        return f"{error.filename}: {reason}" if error.filename else f"cannot read or write: {reason}"
-    kind = type(error).__name__
-    if kind in ("MemoryError", "OutOfMemoryError") or "t allocate memory" in str(error):
-        return f"out of memory: {_first_line(error)}"
-    if hasattr(error, "format_message"):  # of Typer, whose own copy of click has no public name
-        return _usage(error)
-    return None
-
-
-def _usage(error: Any) -> str:
-    name = "rxt-mrl" if error.ctx is None else error.ctx.command_path
-    if type(error).__name__ == "NoArgsIsHelpError":  # which has printed the help
-        return f"what to do? See {name} --help"
-    message = " ".join(error.format_message().split())
-    return f"{message.rstrip('.')}; see {name} --help"
-
-
 def _print(line: str) -> None:
     try:
         print("rxt-mrl: " + " ".join(line.split("\n")), file=sys.stderr, flush=True)
@@ -450,11 +486,6 @@ def _let_go(stream: Any) -> None:
 def _reconfigure(stream: Any, errors: str) -> None:
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors=errors)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
 
 
 if __name__ == "__main__":

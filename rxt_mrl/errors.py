@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 
 class UserError(ValueError):
@@ -44,3 +46,33 @@ def termination() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def said(error: Exception) -> str | None:
+    """What the user is told of an error, in one line; None for a defect of ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError):
+        reason = error.strerror or _first_line(error)
+        if error.errno == errno.ENOSPC:
+            reason += " (free some, then repeat the command; a run goes on with --resume)"
+        return f"{error.filename}: {reason}" if error.filename else f"cannot read or write: {reason}"
+    kind = type(error).__name__
+    if kind in ("MemoryError", "OutOfMemoryError") or "t allocate memory" in str(error):
+        return f"out of memory: {_first_line(error)}"
+    if hasattr(error, "format_message"):  # of Typer, whose own copy of click has no public name
+        return _usage(error)
+    return None
+
+
+def _usage(error: Any) -> str:
+    name = "rxt-mrl" if error.ctx is None else error.ctx.command_path
+    if type(error).__name__ == "NoArgsIsHelpError":  # which has printed the help
+        return f"what to do? See {name} --help"
+    message = " ".join(error.format_message().split())
+    return f"{message.rstrip('.')}; see {name} --help"
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]

@@ -47,7 +47,7 @@ def test_help_answers_at_once() -> None:
 def test_list(cli: Command, what: str, names: list[str]) -> None:
     outcome = cli("list", what)
     assert outcome.code == 0
-    assert [name for name in names if f"│ {name} " not in outcome.out] == []
+    assert set(names) <= {line.split(" ")[0] for line in outcome.out.splitlines()}
     assert "cannot be loaded" not in outcome.out
 
 
@@ -66,9 +66,9 @@ def test_recipe_check_loads_the_sources_of_the_evaluation(cli: Command, tiny: Pa
     world = "data.sources.long={source: storyworld, strategy: long_range, options: {level: easy}}"
     outcome = cli("recipe", "check", tiny, "--set", world, "--set", "evaluation.data=[main, long]")
     assert outcome.code == 0
-    rows = [[cell.strip() for cell in line.split("│")[1:5]] for line in outcome.out.splitlines()]
-    assert ["evaluation", "main", "10", "3 multi_step"] in rows
-    assert ["evaluation", "long", "10", "3 long_range"] in rows
+    rows = [line.split()[:5] for line in outcome.out.splitlines()]
+    assert ["evaluation", "main", "3", "multi_step", "10"] in rows
+    assert ["evaluation", "long", "3", "long_range", "10"] in rows
     assert "held-out dialogues of long" in outcome.out
     gone = ("--set", "data.sources.gone={source: jsonl, path: gone.jsonl}", "--set", "evaluation.data=gone")
     assert "does not exist" in cli("recipe", "check", tiny, *gone).line

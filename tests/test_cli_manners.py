@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from rxt_mrl.cli import said
-from rxt_mrl.errors import UserError
+from rxt_mrl.errors import UserError, said
 
 Command = Callable[..., Any]
 LIST = [sys.executable, "-m", "rxt_mrl", "list", "presets"]

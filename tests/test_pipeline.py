@@ -104,7 +104,7 @@ def test_rollouts_can_be_read(finished: Path) -> None:
 def test_the_end_says_where_everything_lies(finished: Path) -> None:
     printed = (finished / "printed.txt").read_text()
     for stage in STAGES:
-        assert f"│ {stage}" in printed
+        assert f"\n{stage} " in printed
     for place in ("evaluation/retention.json", "evaluation/retention.png", "metrics.jsonl", "rollouts", "rxt-mrl chat"):
         assert place in printed
     assert "MRL: 4 updates" in printed

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from ..contracts import Dialogue, RewardSpec
 from ..dialogues.tokenizer import DialogueTokenizer
+from ..display.trainer_bar import TrainerBar
 from ..scoring import WeightedReward, to_trl
 from .config import GrpoSettings, SftSettings
 from .data import conversations, growing, questions
@@ -61,8 +62,7 @@ def fine_tune(
         train_dataset=conversations(growing(dialogues, settings, seed)),
         processing_class=tokenizer,
     )
-    trainer.train()
-    return trainer.state.log_history
+    return _trained(trainer, "baseline sft", {"loss": "loss", "accuracy": "mean_token_accuracy"})
 
 
 def reinforce(
@@ -114,7 +114,22 @@ def reinforce(
         train_dataset=questions(dialogues),
         processing_class=tokenizer,
     )
-    trainer.train()
+    return _trained(trainer, "baseline grpo", {"reward": "reward"})
+
+
+def _trained(trainer: Trainer, title: str, shown: Mapping[str, str]) -> list[LogLine]:
+    """Train with a bar that shows figures of the latest log line, by what they are called there; all log lines."""
+
+    def figures() -> dict[str, float]:
+        last = next((line for line in reversed(trainer.state.log_history)), {})
+        return {name: float(last[key]) for name, key in shown.items() if key in last}
+
+    bar = TrainerBar(title, trainer.args.max_steps, figures)
+    bar.instead_of_others(trainer)
+    try:
+        trainer.train()
+    finally:
+        bar.close()
     return trainer.state.log_history
 
 
@@ -131,4 +146,5 @@ def _common(device: str, seed: int) -> dict[str, Any]:
         "logging_steps": 10,
         "save_strategy": "no",
         "report_to": "none",
+        "disable_tqdm": True,
     }

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ..display import busy, say
 from ..errors import UserError
 from ..model import SamplingConfig
 from ..runs import checkpoints
 from .batch import Token
+from .known import example
 from .single import Conversation
 
 HELP = "Each message is answered from memory alone. /forget starts anew, /save FILE keeps the memory, /quit ends."
@@ -45,19 +47,24 @@ def run_chat(
         _check_place(memory)
     if isinstance(sys.stdin, io.TextIOWrapper):  # a byte that is no text is a sign that the model does not know
         sys.stdin.reconfigure(errors="replace")
-    model, tokenizer = checkpoints.load(checkpoints.locate(checkpoint))
+    place = checkpoints.locate(checkpoint)
+    with busy(f"loading {place}"):
+        model, tokenizer = checkpoints.load(place)
     conversation = Conversation(
         model, tokenizer, sampling=SamplingConfig(temperature=temperature), seed=seed, background=True
     )
     try:
         if memory is not None and memory.exists():
             conversation.restore(memory)
-            console.print(f"memory restored from {memory}, after {conversation.turns} messages", highlight=False)
-        console.print(HELP, style="dim")
+            say(console, f"memory restored from {memory}, after {conversation.turns} messages")
+        run = checkpoints.run_of(place)
+        if run is not None and (turns := example(run)) is not None:
+            say(console, ["It knows no more than what it was trained on, dialogues like this one:", *map(_turn, turns)])
+        say(console, HELP)
         _talk(conversation, console, read, memory)
         if memory is not None:
             conversation.save(memory)
-            console.print(f"memory saved to {memory}", highlight=False, markup=False)
+            say(console, f"memory saved to {memory}")
     finally:
         conversation.close()
 
@@ -78,7 +85,10 @@ def _talk(conversation: Conversation, console: Console, read: Callable[[str], st
         try:
             message = read("you: ").strip()
         except EOFError:
+            console.print()
             return
+        if not sys.stdin.isatty():  # a terminal shows what is typed
+            console.print(message, highlight=False, markup=False, soft_wrap=True)
         if message == "/quit":
             return
         try:
@@ -86,7 +96,11 @@ def _talk(conversation: Conversation, console: Console, read: Callable[[str], st
             if memory is not None:
                 conversation.save(memory)
         except UserError as error:  # too long a message, an unwritable file: say so and go on talking
-            console.print(str(error), style="red", highlight=False)
+            console.print(str(error), style="red", highlight=False, markup=False)
+
+
+def _turn(turn: tuple[str, str]) -> str:
+    return '  "{}" -> "{}"'.format(*turn)
 
 
 def _respond(conversation: Conversation, message: str, console: Console) -> None:
@@ -98,7 +112,7 @@ def _respond(conversation: Conversation, message: str, console: Console) -> None
         if not argument:
             raise UserError("/save: give a file")
         conversation.save(Path(argument))
-        console.print(f"saved to {argument}", style="dim", highlight=False)
+        console.print(f"saved to {argument}", style="dim", highlight=False, markup=False, soft_wrap=True)
     elif message:
         console.print("rxt: ", end="", style="bold")
         for event in conversation.ask(message):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..contracts import Dialogue
+from ..display import table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -113,18 +114,14 @@ class DataReport:
 
     def table(self) -> Table:
         """The lengths, for the terminal."""
-        from rich.table import Table
-
-        table = Table(title=f"Lengths in {self.unit}", title_justify="left")
-        table.add_column("part")
-        for name in ("count", "mean", *(f"{share:.0%}" for share in QUANTILES), "longest", "limit", "over"):
-            table.add_column(name, justify="right")
+        shares = (f"{share:.0%}" for share in QUANTILES)
+        made = table("part", "count", "mean", *shares, "longest", "limit", "over", title=f"Lengths in {self.unit}")
         for part, found in self.lengths.items():
             limit = "-" if found.limit is None else str(found.limit)
             over = "-" if found.limit is None else f"{found.over} ({found.over / max(found.count, 1):.1%})"
             numbers = (str(length) for length in found.quantiles.values())
-            table.add_row(part, str(found.count), f"{found.mean:.1f}", *numbers, str(found.longest), limit, over)
-        return table
+            made.add_row(part, str(found.count), f"{found.mean:.1f}", *numbers, str(found.longest), limit, over)
+        return made
 
     def lines(self) -> list[str]:
         """Everything but the lengths, as lines of text."""

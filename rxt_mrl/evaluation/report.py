@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from ..display import table
 from ..errors import UserError
 from ..runs import RunDir, write_json
 
@@ -71,8 +72,8 @@ _COLUMNS = (
     ("95 %", "recall_ci95"),
     ("wiped", "recall_wiped"),
     ("swapped", "recall_swapped"),
-    ("told first", "recall_told_first"),
-    ("told later", "recall_told_later"),
+    ("told\nfirst", "recall_told_first"),
+    ("told\nlater", "recall_told_later"),
 )
 
 
@@ -86,26 +87,25 @@ def retention_table(results: Results, title: str | None = None) -> Table:
     sources = list(dict.fromkeys(source for found in results.values() for source in found))
     if title is None and results:
         last = next(iter(list(results.values())[-1].values()))
-        title = f"Fact recall on {last['episodes']} held-out dialogues of {last['steps']} steps: {', '.join(sources)}"
-    table = Table(title=title)
-    table.add_column("after stage")
-    for heading in (*(name for name, _ in _COLUMNS), "score (min - max)", "PPL", "accuracy"):
-        table.add_column(heading, justify="right")
+        said = f"{last['episodes']} held-out dialogues of {last['steps']} steps"
+        title = f"Fact recall, %, on {said}: {', '.join(sources)}"
+    names = (name for name, _ in _COLUMNS)
+    made = table("after stage", *names, "score\n0-10", "PPL", "tokens\nright", title=title)
     for source in sources:
         if len(sources) > 1:
-            table.add_section()
-            table.add_row(Text(source, style="bold"))
+            made.add_section()
+            made.add_row(Text(source, style="bold"))
         for stage, found in results.items():
             if source in found:
-                table.add_row(stage, *_cells(found[source]))
-    return table
+                made.add_row(stage, *_cells(found[source]))
+    return made
 
 
 def _cells(result: Mapping[str, Any]) -> list[str]:
     return [
         *(_percent(result.get(key)) for _, key in _COLUMNS),
-        _score(result),
-        "-" if result["ppl"] is None else f"{result['ppl']:.2f}",
+        "-" if result.get("score_mean") is None else f"{result['score_mean']:.2f}",
+        "-" if result["ppl"] is None else f"{result['ppl']:.2f}" if result["ppl"] < 100 else f"{result['ppl']:.3g}",
         _percent(result["accuracy"]),
     ]
 
@@ -114,11 +114,5 @@ def _percent(value: float | list[float] | None) -> str:
     if value is None:
         return "-"
     if isinstance(value, list):
-        return f"{100 * value[0]:.1f} - {100 * value[1]:.1f}"
+        return f"{100 * value[0]:.1f}-{100 * value[1]:.1f}"
     return f"{100 * value:.1f}"
-
-
-def _score(result: Mapping[str, Any]) -> str:
-    if result.get("score_mean") is None:
-        return "-"
-    return f"{result['score_mean']:.2f} ({result['score_min']:.1f} - {result['score_max']:.1f})"

@@ -7,7 +7,7 @@ several facts counts once, at the distance of the oldest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,8 +34,8 @@ from .subjects.rxt import RxTSubject
 SCHEMA_VERSION = 3
 _EMBEDDING_DIM = 64
 
-Advance = Callable[[int, int], None]
-"""Called with dialogues that are done, and how many there are."""
+Advance = Callable[[int, int, Mapping[str, float]], None]
+"""Called with dialogues that are done, how many there are, and recall and score so far, as far as they are known."""
 
 
 class Keeper(Protocol):
@@ -135,7 +135,7 @@ def evaluate(
     if embedding is None:
         embedding = fixed_embedding(subject.tokenizer.vocab_size)
     measured = min(settings.bits, episodes)
-    work = _Work(keeper, advance or (lambda done, of: None), episodes + measured)
+    work = _Work(keeper, advance or (lambda done, of, so_far: None), episodes + measured)
     examiner = Examiner(subject, dialogues, settings, seed, embedding)
     for cohort in cohorts(work.open("answers", range(episodes)), episodes, settings.batch_size, partners=episodes > 1):
         work.add("answers", cohort.rows, examiner.examine(cohort))
@@ -164,11 +164,13 @@ class _Work:
         self._keeper, self._advance, self._total = keeper, advance, total
         self._frames: dict[str, list[pd.DataFrame]] = {}
         self._count = 0
+        self._sums = {"recall": (0.0, 0), "score": (0.0, 0)}
 
     def open(self, name: str, rows: range) -> list[int]:
         """The dialogues that are still to do."""
         kept = self._keeper.kept(name) if self._keeper is not None else None
         self._frames[name] = [] if kept is None else [kept]
+        self._seen(self._frames[name])
         done = set() if kept is None else set(kept["dialogue"])
         self._told(len(done))
         return [row for row in rows if row not in done]
@@ -176,6 +178,7 @@ class _Work:
     def add(self, name: str, rows: tuple[int, ...], questions: pd.DataFrame) -> None:
         """Keep what was done of some dialogues."""
         self._frames[name].append(questions)
+        self._seen([questions])
         if self._keeper is not None:
             self._keeper.keep(name, questions)
         self._told(len(rows))
@@ -185,9 +188,19 @@ class _Work:
         whole = pd.concat(self._frames[name], ignore_index=True)
         return whole.sort_values(["dialogue", "step"], kind="stable", ignore_index=True)
 
+    def _seen(self, frames: list[pd.DataFrame]) -> None:
+        for questions in frames:
+            if "right" not in questions:  # bits
+                continue
+            told = questions["right"][questions["distance"] > 0].dropna()
+            for name, values in (("recall", told), ("score", questions["score"].dropna())):
+                total, count = self._sums[name]
+                self._sums[name] = total + float(values.sum()), count + len(values)
+
     def _told(self, count: int) -> None:
         self._count += count
-        self._advance(self._count, self._total)
+        so_far = {name: total / seen for name, (total, seen) in self._sums.items() if seen}
+        self._advance(self._count, self._total, so_far)
 
 
 def fixed_embedding(vocab_size: int) -> Tensor:

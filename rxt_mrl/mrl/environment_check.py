@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from ..contracts import RewardSpec, ScoresCandidates
 from ..dialogues import DialogueTokenizer, encode_dialogues
 from ..dialogues.storyworld import StoryworldConfig, dialogues
+from ..display import table
 from ..errors import UserError
 from ..model.sampling import SamplingConfig
 from .config import EnvSpec
@@ -47,11 +47,11 @@ class EnvironmentReport:
     def print(self, console: Console | None = None) -> None:
         """Print the rules as a table, then each broken one with what was found and what is allowed."""
         out = console or Console()
-        table = Table("rule", "", "what it allows", title=escape(self.spec), title_justify="left")
+        made = table("rule", "", "what it allows", title=escape(self.spec), text=3)
         for rule in RULES:
             kept = "[green]kept[/]" if self.found.get(rule.name) is None else "[red]broken[/]"
-            table.add_row(rule.name, kept if rule.name in self.found else "not checked", escape(rule.allowed))
-        out.print(table)
+            made.add_row(rule.name, kept if rule.name in self.found else "not checked", escape(rule.allowed))
+        out.print(made)
         for rule in RULES:
             found = self.found.get(rule.name)
             if found is not None:

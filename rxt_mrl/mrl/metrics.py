@@ -1,8 +1,6 @@
-"""The numbers of an update's episodes: for the log and the progress bar."""
+"""The numbers of an update's episodes: for the log."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -58,13 +56,3 @@ def gradient_norms(optimizer: torch.optim.Optimizer) -> dict[str, float]:
 
 def _mean(values: Tensor) -> float:
     return values.mean().item() if values.numel() else float("nan")
-
-
-def note(metrics: Mapping[str, float]) -> str:
-    """What the progress bar says."""
-    parts = [f"reward {metrics['reward_mean']:.3f}"]
-    if "dead_groups" in metrics:
-        parts.append(f"alike {metrics['dead_groups']:.0%}")
-    if "approx_kl_last" in metrics:
-        parts.append(f"kl {metrics['approx_kl_last']:.4f}")
-    return "  ".join(parts)

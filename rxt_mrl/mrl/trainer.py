@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from rxt_mrl import seeding
 from rxt_mrl.contracts import RewardSpec
 from rxt_mrl.dialogues import DialogueTensors, DialogueTokenizer
+from rxt_mrl.display import Bars, busy
 from rxt_mrl.errors import UserError
 from rxt_mrl.files import WriteError
 from rxt_mrl.model import RxT
 from rxt_mrl.model.sampling import SamplingConfig
 from rxt_mrl.runs import RunDir, checkpoints, ranks
 from rxt_mrl.runs.guards import NotFiniteError, interrupts_wait
-from rxt_mrl.scoring import states
+from rxt_mrl.scoring import load_reward, states
 
 from .ahead import Rollouts
 from .config import AlgorithmSettings, EnvSpec, RolloutSettings, check, for_stage
@@ -36,9 +38,10 @@ from .curriculum import Counters, plan, policy_optimizer, promoted, set_rates
 from .environment import StageSetup, make_setup
 from .journal import Journal
 from .learner import Learner
-from .metrics import note, rollout_metrics
+from .metrics import rollout_metrics
 from .pool import Pool
 from .ray_workers import make_pool
+from .recall import JUDGE, recall
 from .rollout import Shard
 from .sharing import check_shards, shared
 from .stages import Stage
@@ -173,6 +176,7 @@ class Trainer:
                 self.state.rewards = {**states.capture(setup.stateful), **self.state.rewards}
         self._tokens = 0
         self._whole = True
+        self._judge = load_reward(JUDGE)
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
@@ -194,13 +198,12 @@ class Trainer:
             self.run_dir.rewind(self.name, place.total, again=again)
         counters = self.state.counters
         rewards: list[list[float]] = [[] for _ in self.stages]
-        said = TextColumn("{task.fields[note]}")
-        columns = (TextColumn("{task.description}"), BarColumn(), said, TimeElapsedColumn())
         pool: Pool | None = None
         try:
-            with Progress(*columns, disable=not (progress and ranks.is_main())) as bars:
-                if counters.stage < len(self.stages):
+            if counters.stage < len(self.stages):
+                with busy(f"starting {self.rollout.workers} workers") if self.rollout.workers else nullcontext():
                     pool = shared(make_pool(self.model, self.rollout))
+            with Bars(show=progress and ranks.is_main()) as bars:
                 while counters.stage < len(self.stages):
                     index = counters.stage
                     assert pool is not None
@@ -224,7 +227,7 @@ class Trainer:
             self.model.requires_grad_(True)
         return MRLResult(counters.done, tuple(map(tuple, rewards)), time.perf_counter() - started, self._tokens, folder)
 
-    def _stage(self, pool: Pool, rewards: list[float], bars: Progress) -> None:
+    def _stage(self, pool: Pool, rewards: list[float], bars: Bars) -> None:
         counters, index = self.state.counters, self.state.counters.stage
         stage, settings = self.stages[index], self.algorithms[index]
         label = f"{self.name}-{index + 1}"
@@ -242,7 +245,7 @@ class Trainer:
 
         steps = " ".join(map(str, stage.lengths))
         alike = False
-        task = bars.add_task(f"{label}: {steps} steps", total=stage.updates, completed=counters.update, note="")
+        bar = bars.add(f"{label}: {steps} steps", stage.updates, counters.update)
         while counters.update < stage.updates:
             if settings.max_seconds is not None and counters.seconds >= settings.max_seconds:
                 break
@@ -269,6 +272,8 @@ class Trainer:
                 self._whole = False
                 # 3. Learn.
                 metrics = self._update(learner, batch, reference) | rollout_metrics(batch, played.seconds)
+                if not math.isnan(recalled := self._recall(batch)):
+                    metrics["recall"] = recalled
                 if self.rollout.ahead:
                     metrics |= {"updates_behind": behind, "waiting_seconds": waited}
                 # 4. Write down.
@@ -293,7 +298,8 @@ class Trainer:
                     )
                 if counters.update % settings.checkpoint_every == 0:
                     self.state.save(self.run_dir.checkpoint_dir(self.name), self.tokenizer)
-            bars.update(task, completed=counters.update, note=note(metrics))
+            shown = {"reward": "reward_mean", "recall": "recall"}
+            bar.move(counters.update, {name: metrics[key] for name, key in shown.items() if key in metrics})
         rollouts.wait()
         # 5. End with the best weights, where the stage keeps them.
         if stage.looks is not None and stage.looks.keep == "best":
@@ -342,9 +348,12 @@ class Trainer:
         how, count = stage.looks, len(stage.parts)
         assert how is not None
         seed = seeding.key(self.seed, "validation")
-        parts = look(pool, range(count, 2 * count), sizes[count:], how, seed, self.state.rewards or None)
+        looked = look(pool, range(count, 2 * count), sizes[count:], how, seed, self._recall, self.state.rewards or None)
+        parts = [part.rewards for part in looked]
         rewards = torch.cat(parts)
         values = {"validation_reward": float(rewards.nanmean())}
+        if known := [part.recall for part in looked if not math.isnan(part.recall)]:
+            values["validation_recall"] = sum(known) / len(known)
         if count > 1:
             named = zip(stage.parts, parts, strict=True)
             values |= {
@@ -358,6 +367,9 @@ class Trainer:
             self.state.best = Best.of(rewards, self.model)
             return rewards, False
         return rewards, fallen(best.rewards, rewards)
+
+    def _recall(self, batch: Trajectories) -> float:
+        return recall(batch, self.tokenizer, self._judge)
 
     # --- parts ---------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +15,7 @@ from rxt_mrl.scoring.states import States
 from .curriculum import fixed_plan
 from .pool import Pool
 from .stages import Validation
+from .trajectories import Trajectories
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,24 @@ class Best:
         return cls(rewards, {name: value.detach().clone() for name, value in model.state_dict().items()})
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What a look found: mean reward of each dialogue ``(dialogues,)``, NaN where none is known; recall or NaN."""
+
+    rewards: Tensor
+    recall: float
+
+
 def look(
-    pool: Pool, setups: Sequence[int], sizes: Sequence[int], how: Validation, seed: int, states: States | None = None
-) -> list[Tensor]:
-    """Mean reward ``(dialogues,)`` of greedy answers, NaN where none is known; of each part.
+    pool: Pool,
+    setups: Sequence[int],
+    sizes: Sequence[int],
+    how: Validation,
+    seed: int,
+    recall: Callable[[Trajectories], float],
+    states: States | None = None,
+) -> list[Looked]:
+    """Greedy answers to held-out dialogues, judged; of each part.
 
     Args:
         pool: configured with the setups, whose sampling is greedy.
@@ -41,14 +56,16 @@ def look(
         sizes: dialogues that each has.
         how: how many dialogues.
         seed: of the initial memories.
+        recall: of what was played.
         states: of rewards, which each look begins with.
     """
-    rewards = []
+    found = []
     for setup, size in zip(setups, sizes, strict=True):
         plan = fixed_plan(min(how.episodes, size), shard=64, seed=seed, setup=setup)
         batch = pool.rollout([replace(shard, states=states) for shard in plan])
-        rewards.append(torch.where(batch.valid, batch.rewards, torch.nan).flatten(1).nanmean(1))
-    return rewards
+        rewards = torch.where(batch.valid, batch.rewards, torch.nan).flatten(1).nanmean(1)
+        found.append(Looked(rewards, recall(batch)))
+    return found
 
 
 def fallen(best: Tensor, now: Tensor) -> bool:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.numpy import load_file
 
+from ..display import table
 from ..errors import UserError
 from ..evaluation.compare import Comparison, Difference, compare
 from ..evaluation.intervals import paired_gain
@@ -142,20 +143,20 @@ def _compared(first: Evaluated, second: Evaluated, sources: tuple[str, str]) -> 
 
 
 def _table(first: Evaluated, second: Evaluated, source: str, comparison: Comparison) -> Table:
-    table = Table(title=f"{source}: B = {second.name} against A = {first.name}", title_justify="left")
-    for name in ("", "A", "B", "B - A", "95 %", "dialogues"):
-        table.add_column(name, justify="left" if not name else "right")
+    made = table(
+        "", "A", "B", "B - A", "95 %", "dialogues", title=f"{source}: B = {second.name} against A = {first.name}"
+    )
     for name, found in comparison.differences.items():
         scale, places = (100, 2) if name == "recall" else (1, 4)
         low, high = (f"{scale * value:+.{places}f}" for value in (found.gain.low, found.gain.high))
-        table.add_row(
+        made.add_row(
             "recall, %" if name == "recall" else name.replace("_", " "),
             *(f"{scale * value:.{places}f}" for value in (found.first, found.second)),
             f"{scale * found.gain.mean:+.{places}f}",
             f"{low} to {high}",
             str(found.gain.pairs),
         )
-    return table
+    return made
 
 
 def _remarks(first: Evaluated, second: Evaluated, comparison: Comparison) -> list[str]:

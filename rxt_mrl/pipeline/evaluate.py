@@ -6,18 +6,16 @@ import hashlib
 import json
 import re
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ..display import Bars, say, screen
 from ..errors import UserError
 from ..evaluation.parts import Parts
 from ..evaluation.plots import plot_retention
@@ -90,7 +88,7 @@ def evaluate_target(
         if len({source.name for source in sources}) < len(sources):
             raise UserError(f"--data: two sources are called {sources[-1].name!r} in reports; rename a file or folder")
         folder = out or _folder(opened, sources, changes)
-        work = _Evaluation(opened, sources, folder, console)
+        work = _Evaluation(opened, sources, folder, console, as_json)
         try:
             work.run()
         except KeyboardInterrupt:
@@ -112,23 +110,20 @@ class _Evaluation:
     sources: Sequence[HeldOut]
     folder: Path
     console: Console
+    as_json: bool
     done: dict[str, Retention] = field(default_factory=dict)
 
     def run(self) -> None:
         """All sources; what is done is kept after every batch."""
-        progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
-        )  # fmt: skip
-        with progress:
+        with Bars(transient=True, console=screen(machine=self.as_json)) as bars:
             for source in self.sources:
-                task = progress.add_task(f"{self.target.name} on {source.name}", total=None)
+                bar = bars.add(source.name)
                 self.done[source.name] = evaluate(
                     source.subject,
                     source.dialogues,
                     source.settings,
                     keeper=self._parts(source),
-                    advance=partial(_advance, progress, task),
+                    advance=bar.counted,
                 )
 
     def write(self, so_far: Mapping[str, int] | None = None) -> Path:
@@ -173,10 +168,9 @@ class _Evaluation:
         """Print the table and where everything lies."""
         results = self.results
         self.console.print(retention_table(results))
-        lines = []
         for name, result in results[self.target.name].items():
-            lines += _remarks(name, result)
-        lines += [f"report     {path}", f"answers    {self.folder / 'answers.parquet'}"]
+            say(self.console, _remarks(name, result))
+        lines = [f"report     {path}", f"answers    {self.folder / 'answers.parquet'}"]
         lines += [f"page       {self.folder / 'report.html'}"]
         for name, result in results[self.target.name].items():
             if result["recall"] is not None:
@@ -194,10 +188,6 @@ class _Evaluation:
             "settings": source.settings.model_dump(mode="json", exclude={"batch_size"}),
         }
         return Parts(self.folder / "parts" / source.name, plan)
-
-
-def _advance(progress: Progress, task: TaskID, done: int, of: int) -> None:
-    progress.update(task, completed=done, total=of)
 
 
 def _remarks(name: str, result: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Literal
 from rich.table import Table
 
 from .. import plugins
+from ..display import table
 
 _KINDS: dict[str, plugins.Kind] = {"recipes": "curriculum", "envs": "env", "rewards": "reward"}
 
@@ -15,18 +16,18 @@ def listing(what: Literal["recipes", "envs", "rewards", "presets"]) -> Table:
     """A table of the names of one kind."""
     if what == "presets":
         return _presets()
-    table = Table("name", "what it is", title=what, title_justify="left")
+    made = table("name", "what it is", title=what, text=2)
     for name, line in plugins.describe(_KINDS[what]).items():
-        table.add_row(name, line)
-    return table
+        made.add_row(name, line)
+    return made
 
 
 def _presets() -> Table:
     from ..model.presets import PRESETS, preset
 
-    table = Table("name", "layers", "dim", "slots", "tokens", "vocabulary", title="presets", title_justify="left")
+    made = table("name", "layers", "dim", "slots", "tokens", "vocabulary", title="presets")
     for name in PRESETS:
         config = preset(name)
         sizes = (config.num_layers, config.embed_dim, config.slots, config.max_tokens, config.vocab_size)
-        table.add_row(name, *map(str, sizes))
-    return table
+        made.add_row(name, *map(str, sizes))
+    return made

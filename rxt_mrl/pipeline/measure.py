@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..display import Bars, busy
 from ..evaluation.intervals import paired_gain
 from ..evaluation.questions import read, write
 from ..evaluation.retention import evaluate
@@ -45,7 +46,9 @@ class Measuring:
             settings = self.recipe.evaluation.model_copy(update={"data": (source,)})
             if not whole:
                 settings = settings.model_copy(update={"episodes": min(QUICK_EPISODES, len(dialogues))})
-            measured = evaluate(RxTSubject(model, self.tokenizer), dialogues, settings, seed=0)
+            with Bars(transient=True) as bars:
+                bar = bars.add(f"measuring {source}")
+                measured = evaluate(RxTSubject(model, self.tokenizer), dialogues, settings, seed=0, advance=bar.counted)
             results[source] = measured.to_json()
             frames.append(measured.questions.assign(stage=stage, source=source))
         if not frames:
@@ -89,6 +92,10 @@ class Measuring:
         return gains
 
     def _sampled(self, model: RxT, embedding: torch.Tensor) -> dict[str, torch.Tensor]:
+        with busy(f"measuring the reward of sampled answers on {', '.join(self.held_out)}", lines=True):
+            return self._rewards(model, embedding)
+
+    def _rewards(self, model: RxT, embedding: torch.Tensor) -> dict[str, torch.Tensor]:
         recipe = self.recipe
         return {
             source: sampled_reward(

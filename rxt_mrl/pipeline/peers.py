@@ -11,6 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from ..display import Bars, say, table
 from ..evaluation.cost import turn_costs
 from ..evaluation.intervals import paired_gain
 from ..evaluation.questions import write
@@ -60,7 +61,8 @@ def compare_with_peer(
         cost = turn_costs(subject, talk)
         for count, (data, settings) in held_out.items():
             label = f"{count} follow-ups"
-            measured = evaluate(subject, data, settings)
+            with Bars(transient=True) as bars:
+                measured = evaluate(subject, data, settings, advance=bars.add(name).counted)
             found[label] = {**measured.to_json(), "subject": subject.about(), "cost": cost}
             frames.append(measured.questions.assign(stage=name, source=label))
             console.print(f"{name}, {label}: recall {written(found[label]['recall'], 'percent')} %", highlight=False)
@@ -69,10 +71,9 @@ def compare_with_peer(
     write(questions, folder / "answers.parquet")
     write_json(folder / "retention.json", document)
     page = write_report(folder, document, questions)[0]
-    for table in (_measures(results), _by_distance(results), _costs(results)):
-        console.print(table)
-    for line in _better(results):
-        console.print(line, highlight=False)
+    for made in (*(_measures(results, label) for label in results[RXT]), _costs(results)):
+        console.print(made)
+    say(console, _better(results))
     console.print(f"report     {page}", highlight=False, soft_wrap=True)
     return folder
 
@@ -83,40 +84,28 @@ def _held_out(pair: Pair, source: str, steps: int, episodes: int) -> tuple[Any, 
     return RunData(recipe, pair.data.tokenizer).held_out(source), settings
 
 
-def _measures(results: dict[str, dict[str, Any]]) -> Table:
-    headings, rows = rows_of(results)
-    table = Table(title="RxT and its stateless peer on the same held-out dialogues")
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place > 1 else "left")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _by_distance(results: dict[str, dict[str, Any]]) -> Table:
-    every = [one["recall_by_distance"] or {} for found in results.values() for one in found.values()]
-    distances = sorted(set().union(*every), key=int)
-    table = Table(title="Recall by distance, %")
-    for heading in ("", "data", *distances):
-        table.add_column(heading, justify="right" if heading.isdigit() else "left")
-    for label in next(iter(results.values())):
-        for name, found in results.items():
-            shares = found[label]["recall_by_distance"] or {}
-            table.add_row(name, label, *(written(shares.get(d), "percent") for d in distances))
-    return table
+def _measures(results: dict[str, dict[str, Any]], label: str) -> Table:
+    """All measures at one length, recall by distance below them."""
+    found = [results[name][label] for name in (RXT, PEER)]
+    made = table("", RXT, PEER, title=f"Both on the same held-out dialogues of {label}")
+    headings, rows = rows_of({name: {label: results[name][label]} for name in (RXT, PEER)})
+    for name, *cells in list(zip(headings, *rows, strict=True))[1:]:
+        made.add_row(name, *cells)
+    shares = [one["recall_by_distance"] or {} for one in found]
+    for distance in sorted(set().union(*shares), key=int):
+        made.add_row(f"recall % at distance {distance}", *(written(one.get(distance), "percent") for one in shares))
+    return made
 
 
 def _costs(results: dict[str, dict[str, Any]]) -> Table:
-    costs = {name: next(iter(found.values()))["cost"] for name, found in results.items()}
-    table = Table(title="Cost of a turn: milliseconds, processed tokens")
-    table.add_column("")
-    turns = list(next(iter(costs.values()))["turns"])
-    for heading in (*(f"turn {turn}" for turn in turns), "carried on, MB", "peak, MB"):
-        table.add_column(heading, justify="right")
-    for name, cost in costs.items():
-        cells = [f"{cost['turns'][t]['milliseconds']:.1f} ms, {cost['turns'][t]['tokens']:,}" for t in turns]
-        table.add_row(name, *cells, f"{cost['state_mb']:.3f}", written(cost["peak_mb"], "one"))
-    return table
+    costs = [next(iter(results[name].values()))["cost"] for name in (RXT, PEER)]
+    made = table("", RXT, PEER, title="Cost of a turn: milliseconds, processed tokens")
+    for turn in costs[0]["turns"]:
+        timed = (cost["turns"][turn] for cost in costs)
+        made.add_row(f"turn {turn}", *(f"{one['milliseconds']:.1f} ms, {one['tokens']:,}" for one in timed))
+    made.add_row("carried on, MB", *(f"{cost['state_mb']:.3f}" for cost in costs))
+    made.add_row("peak, MB", *(written(cost["peak_mb"], "one") for cost in costs))
+    return made
 
 
 def _better(results: dict[str, dict[str, Any]]) -> list[str]:

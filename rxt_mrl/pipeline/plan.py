@@ -7,6 +7,7 @@ from rich.table import Table
 
 from ..dialogues.batching import DialogueTensors
 from ..dialogues.statistics import Limits, describe
+from ..display import busy, say, table
 from ..supervised.batches import DialoguesBySteps
 from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageSettings
 from .data import RunData
@@ -26,17 +27,17 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
     """
     device = device_of(recipe.device)
     check_workers(recipe)
-    data = RunData(recipe)
+    with busy("reading the data and training the tokenizer"):
+        data = RunData(recipe)
     model = initial_model(recipe, data.tokenizer)  # what `train` would refuse about it
     size = check_memory(recipe, model.config, device)
-    data.check()
+    with busy("checking data, rewards and environment"):
+        data.check()
     if (head := initial_head(recipe)) is not None:
         load_head(head, model.config)
-    table = Table(title=f"{recipe.name}: what the run does", title_justify="left")
-    for heading in ("stage", "data", "dialogues", "follow-ups"):
-        table.add_column(heading)
-    for heading in ("updates", "tokens"):
-        table.add_column(heading, justify="right")
+    plan = table(
+        "stage", "data", "follow-ups", "dialogues", "updates", "tokens", title=f"{recipe.name}: what it does", text=3
+    )
     for name in STAGE_SETTINGS:
         settings: StageSettings | None = getattr(recipe.supervised, name)
         if settings is None or settings.updates == 0:
@@ -45,7 +46,7 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
         updates = settings.updates_on(len(rows))
         source = {"joint": recipe.data.text, "interaction": recipe.data.pairs}.get(name) or recipe.data.default
         steps = settings.max_steps if isinstance(settings, MemoryAwareSettings) else None
-        cells = (name, source, str(len(rows)), "-" if steps is None else str(steps), str(updates))
+        cells = (name, source, "-" if steps is None else str(steps), str(len(rows)), str(updates))
         if isinstance(rows, DialoguesBySteps):
             rows = rows.most()
         if isinstance(rows, DialogueTensors):
@@ -57,33 +58,33 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
             tokens = f"{updates * settings.batch_size * settings.accumulate * per_row:,.0f}"
         else:
             tokens = "-"
-        table.add_row(*cells, tokens)
+        plan.add_row(*cells, tokens)
     for number, stage in enumerate(recipe.curriculum):
         label = f"mrl {number + 1}" + (f" ({recipe.control})" if recipe.control != "none" else "")
         for (origin, length), share in stage.parts.items():
             rows = data.mrl(origin, length)
             planned = stage.updates * share
-            table.add_row(
+            plan.add_row(
                 label,
                 origin or recipe.data.default,
-                str(len(rows)),
                 f"{length} {stage.strategy or rows.strategy}",
+                str(len(rows)),
                 ("" if stage.promotion.rule == "fixed" else "at most ") + f"{planned:.0f}",
                 f"{planned * _tokens(rows, length) * recipe.rollout.episodes:,.0f}",
             )
     for source in recipe.evaluation_sources:
         held_out = data.held_out(source)
-        table.add_row("evaluation", source, str(len(held_out)), f"{held_out.steps} {held_out.strategy}", "-", "-")
-    console.print(table)
+        plan.add_row("evaluation", source, f"{held_out.steps} {held_out.strategy}", str(len(held_out)), "-", "-")
+    console.print(plan)
     limits = Limits(query=recipe.limits.query, answer=recipe.limits.answer)
     for source in recipe.evaluation_sources:
         lengths = describe(data.held_out_dialogues(source), data.tokenizer, limits).table()
         lengths.title = f"{lengths.title}, held-out dialogues of {source}"
         console.print(lengths)
-    console.print(f"on {device}: {size}", highlight=False, soft_wrap=True)
+    say(console, f"on {device}: {size}")
     parameters = "" if recipe.model.checkpoint else f", model {recipe.model.preset}"
     console.print(f"{recipe.name} is fine: {len(recipe.curriculum)} MRL stages{parameters}", highlight=False)
-    return table
+    return plan
 
 
 def _tokens(rows: DialogueTensors, steps: int | None = None) -> float:

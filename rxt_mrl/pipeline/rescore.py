@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..contracts import RewardSpec, RewardTerm
+from ..display import table
 from ..errors import UserError
 from ..evaluation.retention import fixed_embedding
 from ..mrl.journal import rescore
@@ -72,15 +73,13 @@ def rescore_command(
 
 def _table(rows: Sequence[Mapping[str, Any]], reward: str) -> Table:
     """Mean rewards before and now, by step."""
-    table = Table(title=f"Mean reward: as it was, and {reward}")
-    for name in ("step", "answers", "before", "now"):
-        table.add_column(name, justify="right")
+    made = table("step", "answers", "before", "now", title=f"Mean reward: as it was, and {reward}", text=0)
     for step in sorted({row["step"] for row in rows}):
         some = [row for row in rows if row["step"] == step]
-        table.add_row(str(step), *_means(some))
-    table.add_section()
-    table.add_row("all", *_means(rows))
-    return table
+        made.add_row(str(step), *_means(some))
+    made.add_section()
+    made.add_row("all", *_means(rows))
+    return made
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:

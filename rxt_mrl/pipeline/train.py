@@ -20,6 +20,7 @@ from rich.console import Console
 
 from ..dialogues.tokenizer import FILE as TOKENIZER_FILE
 from ..dialogues.tokenizer import DialogueTokenizer
+from ..display import busy, say
 from ..errors import UserError, termination
 from ..evaluation.plots import plot_retention, plot_stages
 from ..evaluation.questions import read
@@ -88,15 +89,18 @@ def train(
             recipe, more = extension.compared(recipe, run)
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
-        data = RunData(recipe, _tokenizer_of(out) if resume else None)
-        data.check(complete=() if run is None else run.progress)
-        check_workers(recipe)
-        model = initial_model(recipe, data.tokenizer)  # before anything is written: it may not fit
+        with busy("reading the data and training the tokenizer", lines=True):
+            data = RunData(recipe, _tokenizer_of(out) if resume else None)
+        with busy("checking data, rewards and environment", lines=True):
+            data.check(complete=() if run is None else run.progress)
+            check_workers(recipe)
+            model = initial_model(recipe, data.tokenizer)  # before anything is written: it may not fit
         if recipe.rollout.workers and recipe.curriculum and recipe.control != "supervised":
             stage = recipe.curriculum[0]
             if run is None or more or "mrl" not in run.progress:
                 setup = data.setup(stage, *next(iter(stage.parts)))
-                ranks.of_main(lambda: rehearse_workers(setup, model, recipe.rollout))
+                with busy("trying the workers", lines=True):
+                    ranks.of_main(lambda: rehearse_workers(setup, model, recipe.rollout))
         if run is None:
             if recipe.products == "auto":
                 chosen = ranks.of_main(lambda: products.choose(model.config))
@@ -328,7 +332,7 @@ class _Pipeline:
         results = {name: note["retention"] for name, note in self.results.items()}
         if self.recipe.evaluation_sources:
             self.console.print(retention_table(results))
-        self._print(effect_lines(self.results) + list(self.recipe.beside))
+        say(self.console, effect_lines(self.results) + list(self.recipe.beside))
         folder = self.run_dir.path
         try:
             report = self._write(results) if self.recipe.evaluation_sources else []

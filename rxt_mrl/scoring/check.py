@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..contracts import MissingColumnError, Mode, Reward, RewardContext
+from ..display import say, table
 from ..errors import UserError
 from .check_cases import CASES, GOOD, KINDS, NEVER_TOLD_KINDS, Batch, Kind, batch
 from .load import load_reward
@@ -95,21 +96,19 @@ class CheckReport:
     def table(self) -> Table:
         """The scores as a table."""
         title = f"{escape(self.spec)} ({self.mode} step): answers to {len(CASES)} questions"
-        table = Table(title=title, title_justify="left", caption_justify="left")
-        for name in ("answer", "mean", "min", "max", "of right", "", "what it is"):
-            table.add_column(name, justify="right" if name in ("mean", "min", "max", "of right") else "left")
+        made = table("answer", "what it is", "mean", "min", "max", "of right", "", title=title, text=2)
         for kind, score in self.kinds.items():
             verdict = "[green]pass[/]" if score.passed else "[red]fail[/]"
-            table.add_row(
+            made.add_row(
                 kind,
+                KINDS[kind],
                 f"{score.mean:.2f}",
                 f"{score.low:.2f}",
                 f"{score.high:.2f}",
                 f"{score.share:.0%}",
                 verdict,
-                KINDS[kind],
             )
-        return table
+        return made
 
     def print(self, console: Console | None = None) -> None:
         """Print the table, the time, errors and what the reward cannot tell apart."""
@@ -119,8 +118,7 @@ class CheckReport:
             out.print(f"{1e3 * self.seconds_per_thousand:.1f} ms per 1,000 answers", highlight=False)
         for error in self.errors:
             out.print(f"[red]error[/] {escape(error)}", highlight=False, soft_wrap=True)
-        for line in (*self.remarks, *self.sentences()):
-            out.print(escape(line), highlight=False, soft_wrap=True)
+        say(out, [*self.remarks, *self.sentences()])
 
     def raise_if_broken(self) -> None:
         """Raise where the reward cannot be used, or failed on an answer.

@@ -1,11 +1,11 @@
-"""What happens around the updates of a stage: freezing, time limit, interruption, log, progress bar."""
+"""What happens around the updates of a stage: freezing, time limit, interruption, log, what a bar shows."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
@@ -103,44 +103,8 @@ class MetricsLog(TrainerCallback):
             self._run.metrics(values, state.global_step, self._section)
 
 
-class ProgressBar(TrainerCallback):
-    """A rich progress bar with the latest loss and accuracy."""
-
-    def __init__(self, title: str, log: MetricsLog, updates: int) -> None:
-        self._log = log
-        self._updates = updates
-        self._title = title
-        self._progress: Progress | None = None
-        self._task: Any = None
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Show the bar."""
-        self._progress = Progress(
-            TextColumn("{task.description:<18}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            refresh_per_second=2,
-        )
-        self._task = self._progress.add_task(self._title, total=self._updates, completed=state.global_step, note="")
-        self._progress.start()
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Move the bar."""
-        assert self._progress is not None
-        note = "  ".join(
-            f"{name} {self._log.latest[name]:.3f}"
-            for name in ("loss", "accuracy", "mlm_accuracy", "cosine")
-            if name in self._log.latest
-        )
-        self._progress.update(self._task, completed=state.global_step, note=note)
-
-    def close(self) -> None:
-        """Leave the bar as it is; also after an error."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+def shown(latest: Mapping[str, float]) -> dict[str, float]:
+    """The figures of a progress bar, from the latest log line; accuracy of tokens to follow, else of masked ones."""
+    figures = {name: latest[name] for name in ("loss", "accuracy", "mlm_accuracy", "cosine") if name in latest}
+    masked = figures.pop("mlm_accuracy", None)
+    return figures if masked is None or "accuracy" in figures else {**figures, "accuracy": masked}

@@ -13,11 +13,11 @@ from typing import get_args
 from safetensors.torch import load_model, save_model
 from torch import nn
 from transformers import TrainingArguments
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ..dialogues.batching import DialogueTensors
 from ..dialogues.template import TokenRows
 from ..dialogues.tokenizer import DialogueTokenizer
+from ..display.trainer_bar import TrainerBar
 from ..errors import UserError
 from ..files import damaged, read_json, whole
 from ..model import MLMHead, RxT
@@ -32,7 +32,7 @@ from .batches import (
     StageData,
     data_lengths,
 )
-from .callbacks import MetricsLog, ProgressBar, StageControl
+from .callbacks import MetricsLog, StageControl, shown
 from .config import (
     STAGE_SETTINGS,
     InteractionSettings,
@@ -293,7 +293,6 @@ def _train(
                 section=name,
             )
         )
-    bar = ProgressBar(name.replace("_", "-"), log, updates) if progress and ranks.is_main() else None
     trainer = StageTrainer(
         stage_model,
         args,
@@ -303,13 +302,13 @@ def _train(
         budget=Budget(updates, settings.max_seconds),
         unfreeze=settings.unfreeze if isinstance(settings, MemoryAwareSettings | JointSettings) else (),
         dump_to=None if run is None else lambda update: run.dump_path(f"{name}-update-{update}"),
-        callbacks=[control, *held_out, log, *([bar] if bar else [])],
+        callbacks=[control, *held_out, log],
     )
     control.trainer = log.trainer = trainer
     for look in held_out:
         look.trainer = trainer
-    for unwanted in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(unwanted)
+    bar = TrainerBar(name.replace("_", "-"), updates, lambda: shown(log.latest), show=progress and ranks.is_main())
+    bar.instead_of_others(trainer)
     kept: dict[str, float] = {}
     try:
         with warnings.catch_warnings():
@@ -318,8 +317,7 @@ def _train(
             for look in held_out if not interruption.requested else ():
                 kept |= look.finish(trainer.state)
     finally:
-        if bar:
-            bar.close()
+        bar.close()
     done = {"updates": float(trainer.state.global_step), "tokens": ranks.total(trainer.tokens)}
     done["seconds"] = trainer.budget.seconds
     return {**log.latest, **kept, **done}

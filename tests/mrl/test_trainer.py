@@ -11,7 +11,7 @@ from rxt_mrl.mrl.config import EnvSpec
 from rxt_mrl.mrl.sampled_reward import sampled_reward
 from rxt_mrl.mrl.stages import Promotion, Stage
 from rxt_mrl.mrl.trainer import dialogues_of
-from rxt_mrl.mrl.validation import fallen
+from rxt_mrl.mrl.validation import Looked, fallen
 from rxt_mrl.runs import NotFiniteError
 
 ENV = EnvSpec(use="rxt_mrl.envs.memory_retention:MemoryRetentionVectorEnv")
@@ -155,7 +155,7 @@ def test_a_fall_ends_the_stage_with_the_best_weights(model, train, dialogues, mo
 
     def look(*_):
         weights.append({name: value.clone() for name, value in model.state_dict().items()})
-        seen.append(looks[min(len(seen), 5)])
+        seen.append(Looked(looks[min(len(seen), 5)], 0.5))
         return [seen[-1]]
 
     monkeypatch.setattr("rxt_mrl.mrl.trainer.look", look)
@@ -170,7 +170,9 @@ def test_a_fall_ends_the_stage_with_the_best_weights(model, train, dialogues, mo
 def test_a_stage_that_only_harms_leaves_the_model_as_it_was(model, train, dialogues, monkeypatch):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     levels = iter((0.9, 0.2))
-    monkeypatch.setattr("rxt_mrl.mrl.trainer.look", lambda *_: [torch.linspace(-0.01, 0.01, 32) + next(levels)])
+    monkeypatch.setattr(
+        "rxt_mrl.mrl.trainer.look", lambda *_: [Looked(torch.linspace(-0.01, 0.01, 32) + next(levels), 0.5)]
+    )
     stage = Stage(steps=3, updates=40, validation={"every": 2, "keep": "best", "patience": 1})
     assert train(model, stages=[stage], validation=dialogues).updates == (2,)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

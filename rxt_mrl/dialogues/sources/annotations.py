@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
+from ...display import table
 from ...errors import UserError
 from ..carried_words import Agreement, agreement
 from ..storyworld.config import Level
@@ -38,15 +39,11 @@ def check_annotations(
     Raises:
         UserError: one line: a source cannot be loaded, or has no annotations.
     """
-    from rich.table import Table
-
     chosen = {source: settings_of(source) for source in sources} or {
         f"storyworld {level}": DataSettings(source="storyworld", options={"level": level}) for level in get_args(Level)
     }
-    table = Table(title=f"carried_words against the annotations: (word, told_at), dialogues of {steps} steps")
-    table.add_column("source")
-    for heading in ("dialogues", "true", "marked", "precision", "recall"):
-        table.add_column(heading, justify="right")
+    title = f"carried_words against the annotations: (word, told_at), dialogues of {steps} steps"
+    made = table("source", "dialogues", "true", "marked", "precision", "recall", title=title)
     found: dict[str, Agreement] = {}
     for name, settings in chosen.items():
         given = settings.model_copy(update={"annotate": None})  # what the data says, not what the rule says of it
@@ -55,7 +52,7 @@ def check_annotations(
         if not result.true:
             raise UserError(f"data: {settings.label} has no annotations (asks) to compare with")
         counts = (len(loaded), result.true, result.marked)
-        table.add_row(name, *map(str, counts), f"{result.precision:.3f}", f"{result.recall:.3f}")
+        made.add_row(name, *map(str, counts), f"{result.precision:.3f}", f"{result.recall:.3f}")
     if console is not None:
-        console.print(table)
+        console.print(made)
     return found

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from ...contracts import NEVER_TOLD, Ask, Dialogue
+from ...display import busy, say, table
 from ...errors import UserError
 from ..statistics import DataReport, Limits, describe
 from .kinds import Content, content_of_rows, first_rows, no_reader, settings_of
@@ -72,9 +74,9 @@ def inspect_source(
         settings = source
     else:
         settings = settings_of(source, kind=kind, columns=columns, on_bad_row=on_bad_row)
-    report, items = _load(settings, split, steps=steps, limit=limit, seed=seed)
-    for line in report.lines():
-        console.print(line, markup=False, highlight=False)
+    with busy(f"reading {settings.label}"):
+        report, items = _load(settings, split, steps=steps, limit=limit, seed=seed)
+    say(console, report.lines())
     if settings.source == "tinystories":  # serves stage 1 as well
         told = LoadReport(settings.label, split)
         _print_texts(load_texts(settings, split, report=told), told, console)
@@ -89,11 +91,11 @@ def inspect_source(
     statistics = describe(dialogues, tokenizer, limits)
     _print_statistics(statistics, console, content)
     written = round_trip(items, content, split, write)
-    where = f" ({written})" if written else ""
-    console.print(
-        f"round trip: {len(items)} {content} written as parquet{where}, read back, equal",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    say(console, f"round trip: {len(items)} {content} written as parquet, read back, equal")
+    if written is not None:
+        size = f"{written.stat().st_size / 1024:,.0f} KB"
+        for line in (f"wrote      {written} ({size})", f"read it    rxt-mrl data {quote(str(written.parent))}"):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     return {
         "content": content,
         "load": report.to_dict(),
@@ -138,16 +140,14 @@ def _alone(item: str | tuple[str, str]) -> Dialogue:
 
 
 def _dialogue_table(index: int, dialogue: Dialogue, content: Content) -> Any:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"{content.removesuffix('s').capitalize()} {index + 1}", title_justify="left", show_lines=True)
-    for name in ("turn", "query", "answer", "asks"):
-        table.add_column(name, overflow="fold")
+    title = f"{content.removesuffix('s').capitalize()} {index + 1}"
+    made = table("turn", "query", "answer", "asks", title=title, text=4, show_lines=True)
     for number, turn in enumerate(dialogue.turns):
         asks = "\n".join(_asked(ask, number) for ask in turn.asks)
-        table.add_row(str(number), Text(turn.query), Text(turn.answer), Text(asks))
-    return table
+        made.add_row(str(number), Text(turn.query), Text(turn.answer), Text(asks))
+    return made
 
 
 def _asked(ask: Ask, turn: int) -> str:
@@ -158,16 +158,16 @@ def _asked(ask: Ask, turn: int) -> str:
 
 def _print_statistics(statistics: DataReport, console: Console, content: Content) -> None:
     console.print(statistics.table())
-    for line in statistics.lines() if content == "dialogues" else ():
-        console.print(line, markup=False, highlight=False)
+    if content == "dialogues":
+        say(console, statistics.lines())
 
 
 def _print_texts(texts: list[str], report: LoadReport, console: Console) -> None:
     """How many texts there are for stage 1, and how the first begins."""
     words = sum(len(text.split()) for text in texts)
     begin = " ".join(texts[0].split()[:12])
-    console.print(
+    say(
+        console,
         f"plain texts (stage 1): {len(texts)} texts, {words} words, {report.passed.total()} passed over, "
         f"{len(report.bad)} bad; the first begins: {begin} ...",
-        markup=False, highlight=False,
-    )  # fmt: skip
+    )
