@@ -327,6 +327,7 @@ class Trainer:
             trajectories = {name: getattr(batch, name) for name in batch.__dataclass_fields__ if name != "asks"}
             place = {"stage": counters.stage, "update": counters.update}
             raise error.dumped(path, {"trajectories": trajectories, **place}) from None
+        metrics["stage"] = counters.stage + 1
         rates = {group["component"]: group["lr"] for group in self.state.optimizer.param_groups}
         return metrics | {f"lr/{component}": value for component, value in rates.items()}
 

@@ -175,10 +175,18 @@ class _Evaluation:
         for name, result in results[self.target.name].items():
             if result["recall"] is not None:
                 picture = self.folder / ("retention.png" if name == self.sources[0].name else f"retention-{name}.png")
-                plot_retention(result, picture, f"Retention curve on {name}")
+                plot_retention(result, picture, f"Retention curve: {self._measured} on {name}")
                 lines.append(f"picture    {picture}")
         for line in lines:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    @property
+    def _measured(self) -> str:
+        """What a picture calls the target: in a run its recipe, seed and stage."""
+        if self.target.run is None:
+            return self.target.name
+        recipe = provenance.stored_recipe(self.target.run.recipe_path)
+        return f"{recipe['name']}, seed {recipe['seed']}, after {self.target.name.replace('_', ' ')}"
 
     def _parts(self, source: HeldOut) -> Parts:
         plan = {

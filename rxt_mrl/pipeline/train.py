@@ -31,6 +31,7 @@ from ..model import COMPONENTS, RxT, products
 from ..mrl.config import for_stage
 from ..mrl.stages import Stage
 from ..mrl.trainer import Training, train_mrl
+from ..reports.learning import plot_run
 from ..reports.write import write_report
 from ..runs import RunDir, checkpoints, ranks
 from ..seeding import key
@@ -369,14 +370,21 @@ class _Pipeline:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     def _curves(self) -> list[Path]:
-        """The learning curve of each stage that looked at held-out data."""
+        """How the run learnt, and the learning curve of each stage that looked at held-out data."""
         lines = self.run_dir.logged()
         folder = self.run_dir.evaluation_dir
+        whole = plot_run(lines, folder / "learning.png", f"How {self._name} learnt")
         names = [name for name, note in self.results.items() if "held_out" in note]
-        return [
+        curves = (
             plot_learning([line for line in lines if line["section"] == name], folder / f"learning-{name}.png", name)
             for name in names
-        ]
+        )
+        return [*([whole] if whole else []), *curves]
+
+    @property
+    def _name(self) -> str:
+        """What pictures call the model."""
+        return f"{self.recipe.name}, seed {self.recipe.seed}"
 
     def _pictures(self, results: Results) -> list[Path]:
         """``stages.png`` and ``retention.png`` of the main source; those of another carry its name."""
@@ -388,6 +396,8 @@ class _Pipeline:
                 continue
             folder, suffix = self.run_dir.evaluation_dir, f"-{source}.png" if place else ".png"
             of = f" on {source}" if len(self.recipe.evaluation_sources) > 1 else ""
-            pictures.append(plot_stages(stages, folder / f"stages{suffix}", f"Recall after each stage{of}"))
-            pictures.append(plot_retention(last, folder / f"retention{suffix}", f"Retention curve{of}"))
+            named = f"{self._name}{of}"
+            after = f"{named}, after {list(stages)[-1].replace('_', ' ')}"
+            pictures.append(plot_stages(stages, folder / f"stages{suffix}", f"Recall after each stage: {named}"))
+            pictures.append(plot_retention(last, folder / f"retention{suffix}", f"Retention curve: {after}"))
         return pictures
