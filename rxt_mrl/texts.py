@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
-from itertools import chain
+from itertools import chain, compress
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -117,7 +117,9 @@ class TokenText:
         """The decoded content of every row, specials left out."""
         if self._original is not None:
             return list(self._original.text)
-        return [self._decode(row[keep].tolist()) for row, keep in zip(self.ids, self.content_mask, strict=True)]
+        decode = cache(lambda content: self._decode(list(content)))  # several answers to one query are many equal rows
+        rows = zip(self.ids.tolist(), self.content_mask.tolist(), strict=True)
+        return [decode(tuple(compress(ids, kept))) for ids, kept in rows]
 
     def only(self, keep: torch.Tensor) -> TokenText:
         """The same batch with some of its tokens only: ``keep`` is bool ``(episodes, tokens)`` or ``(episodes, 1)``."""

@@ -42,8 +42,10 @@ def smaller(name: str) -> list[str]:
     return [word for change in changes for word in ("--set", change)]
 
 
-ENDLESS = ("demo", "nano-16")
+ENDLESS = ("demo", "nano-16", "not-knowing", "own-words")
 """Recipes on the storyworld."""
+FEW = {"evaluation.episodes": 8, "data.supervised_dialogues": 200, "data.mrl_dialogues": 64, "rollout.workers": 0}
+"""What they are tried with."""
 
 
 @pytest.mark.slow
@@ -52,8 +54,7 @@ def test_it_runs_to_its_end(
     name: str, published: Path, cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(published)
-    few = {"evaluation.episodes": 8, "data.supervised_dialogues": 200, "data.mrl_dialogues": 64}  # of endless sources
-    more = [word for key, value in few.items() for word in ("--set", f"{key}={value}")] if name in ENDLESS else []
+    more = [word for key, value in FEW.items() for word in ("--set", f"{key}={value}")] if name in ENDLESS else []
     outcome = cli("train", name, "--out", tmp_path / "run", *smaller(name), *more)
     assert outcome.code == 0, outcome.err
     complete = json.loads((tmp_path / "run" / "progress.json").read_text())
