@@ -136,6 +136,8 @@ def test_chat_until_the_end_of_input(cli: Command, finished: Path) -> None:
     assert "/save: give a file" in outcome.out
     assert "tokens" in outcome.out  # of the message that is too long; the talk goes on
     assert "forgotten" in outcome.out
+    assert "you: My dog is red.\nrxt: " in outcome.out  # what was piped in is shown
+    assert "It knows no more than what it was trained on, dialogues like this one:" in outcome.out
 
 
 def test_chat_keeps_its_memory_in_a_file(cli: Command, finished: Path, tmp_path: Path) -> None:
@@ -161,7 +163,8 @@ def test_storyworld_writes_what_data_reads(cli: Command, tmp_path: Path) -> None
     outcome = cli("data", tmp_path / "world", "--write", tmp_path / "copy")
     assert outcome.code == 0
     assert "20 rows read, 20 kept, 0 bad" in outcome.out
-    assert list((tmp_path / "copy").rglob("*.parquet"))
+    assert f"wrote      {tmp_path / 'copy' / 'train.parquet'} (" in outcome.out
+    assert (tmp_path / "copy" / "train.parquet").is_file()
     assert "exists already" in cli(*world).line
     assert "level = 'odd'" in cli(*world[:-2], "--level", "odd").line
     assert "strategy = 'odd'" in cli(*world[:-2], "--strategy", "odd").line

@@ -8,6 +8,7 @@ from rich.table import Table
 from ..dialogues.batching import DialogueTensors
 from ..dialogues.statistics import Limits, describe
 from ..display import busy, say, table
+from ..runs.trackers import check_trackers
 from ..supervised.batches import DialoguesBySteps
 from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageSettings
 from .data import RunData
@@ -27,6 +28,7 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
     """
     device = device_of(recipe.device)
     check_workers(recipe)
+    check_trackers(recipe.report_to)
     with busy("reading the data and training the tokenizer"):
         data = RunData(recipe)
     model = initial_model(recipe, data.tokenizer)  # what `train` would refuse about it

@@ -203,7 +203,20 @@ class Recipe(Settings):
     reward_samples: int = Field(default=2, ge=1)
     """Sampled answers per held-out question, before and after MRL, for the gain in reward."""
     evaluation: EvaluationSettings = EvaluationSettings()
+    report_to: dict[str, dict[str, Any]] = Field(default={"tensorboard": {}})
+    """Trackers that get what is logged: a name, a list of names, or names with arguments for ``init`` (``project``,
+    ``entity``, ``space_id``, ...); any that accelerate knows. An empty list: none."""
     baseline: BaselineSettings = BaselineSettings()
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _trackers(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else value
+        if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+            value = {name: {} for name in names}
+        if isinstance(value, dict):
+            value = {name: options or {} for name, options in value.items()}
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

@@ -34,6 +34,7 @@ from ..mrl.trainer import Training, train_mrl
 from ..reports.learning import plot_run
 from ..reports.write import write_report
 from ..runs import RunDir, checkpoints, ranks
+from ..runs.trackers import check_trackers
 from ..seeding import key
 from ..supervised.config import STAGE_SETTINGS, MemoryAwareSettings, StageName
 from ..supervised.curves import held_out_line, plot_learning
@@ -90,6 +91,7 @@ def train(
             recipe, more = extension.compared(recipe, run)
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
+        check_trackers(recipe.report_to)
         with busy("reading the data and training the tokenizer", lines=True):
             data = RunData(recipe, _tokenizer_of(out) if resume else None)
         with busy("checking data, rewards and environment", lines=True):
@@ -123,6 +125,9 @@ def train(
             ranks.wait()
             assert recipe.products != "auto"
             with products.using(recipe.products):
+                if ranks.is_main():
+                    values = {"seed": recipe.seed, "preset": recipe.model.preset, "control": recipe.control}
+                    run.report_to(recipe.report_to, project=recipe.name, configuration=values)
                 _Pipeline(recipe, data, run, model, console).run()
         except (KeyboardInterrupt, UserError) as error:
             what = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"

@@ -7,6 +7,7 @@
     running                  while a process trains here: which
     metrics.jsonl            one line per logged step: {"section", "step", "time", ...}
     tensorboard/
+    trackers.json            what other trackers have got
     checkpoints/<stage>/     safetensors + config + tokenizer, and the trainer's state
     rollouts/*.jsonl
     evaluation/              retention.json, *.png
@@ -17,6 +18,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -31,13 +33,15 @@ from ..files import WriteError, read_json, reason, write_json, write_text
 from . import ranks
 from .lock import FILE as LOCK
 from .lock import Lock
+from .trackers import FILE as TRACKERS
+from .trackers import TENSORBOARD, Trackers, Wanted
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _MARK = "recipe.yaml"
 _WRITTEN: dict[str, tuple[str, ...] | None] = {
-    **dict.fromkeys((_MARK, LOCK, "progress.json", "metrics.jsonl")),
+    **dict.fromkeys((_MARK, LOCK, "progress.json", "metrics.jsonl", TRACKERS)),
     **dict.fromkeys(("tensorboard", "checkpoints", "not_finite", "plugins")),
     "rollouts": (".jsonl",),
     "evaluation": (".json", ".png", ".parquet", ".html", ".csv", ".md", ".tex", ".part"),
@@ -57,6 +61,8 @@ class RunDir:
         self._takes: Path | None = None
         self._lock: Lock | None = None
         self._tensorboard: SummaryWriter | None = None
+        self._draws = True
+        self._trackers: Trackers | None = None
 
     @classmethod
     def create(cls, path: Path, recipe: str, *, overwrite: bool = False) -> RunDir:
@@ -145,6 +151,8 @@ class RunDir:
         assert self._lock is not None
         self._lock.moved(place)
         self.path, self._takes = place, None
+        if self._trackers is not None:
+            self._trackers.moved(place)
         lock.moved(old)
         lock.release()
         shutil.rmtree(old, ignore_errors=True)
@@ -216,6 +224,24 @@ class RunDir:
 
     # --- metrics ---
 
+    def report_to(self, wanted: Wanted, *, project: str, configuration: Mapping[str, Any]) -> None:
+        """Begin the trackers that get what is logged; without this call TensorBoard does.
+
+        Args:
+            wanted: names, with arguments for each.
+            project: what they file the run under.
+            configuration: plain values that the run is described by.
+
+        Raises:
+            UserError: for one that is unknown, not installed or cannot be begun.
+        """
+        self._draws = TENSORBOARD in wanted
+        if set(wanted) - {TENSORBOARD} and ranks.is_main():
+            place = (self._takes or self.path).resolve()
+            name = f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:6]}"
+            self._trackers = Trackers(self.path, wanted, project=project, run=name, configuration=configuration)
+            self._trackers.send(self.logged())
+
     def metrics(self, values: Mapping[str, float], step: int, section: str) -> None:
         """Log scalars of one step to ``metrics.jsonl`` and TensorBoard (as ``section/name``)."""
         if not ranks.is_main():
@@ -229,6 +255,10 @@ class RunDir:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             raise WriteError(path, error) from error
+        if self._trackers is not None:
+            self._trackers.send([line])
+        if not self._draws:
+            return
         try:
             if self._tensorboard is None:
                 self._tensorboard = self._open_tensorboard()  # writes this line too
@@ -278,6 +308,8 @@ class RunDir:
             if line["section"] != section or line["step"] < step or (line["step"] == step and again not in line)
         ]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        if self._trackers is not None:
+            self._trackers.rewound(kept)
 
     def _close_tensorboard(self) -> None:
         if self._tensorboard is not None:
@@ -288,6 +320,9 @@ class RunDir:
     def close(self) -> None:
         """Flush and close what is open; others may train here."""
         self._close_tensorboard()
+        if self._trackers is not None:
+            self._trackers.close()
+            self._trackers = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from rxt_mrl.conversation import (
     MemoryUpdateStarted,
     Token,
 )
+from rxt_mrl.conversation.known import example
 from rxt_mrl.conversation.text_stream import TextStream
 from rxt_mrl.dialogues.tokenizer import DialogueTokenizer
 from rxt_mrl.errors import UserError
@@ -251,3 +253,31 @@ def test_bad_input_is_refused_at_the_call(model: RxT, tokenizer: DialogueTokeniz
         with pytest.raises(UserError):
             call()
     assert conversation.turns == 0
+
+
+def test_chat_knows_an_example_of_what_it_was_trained_on(tmp_path: Path) -> None:
+    assert example(tmp_path) is None
+    (tmp_path / "rollouts").mkdir()
+    rows = [
+        {
+            "step": 1,
+            "reward": 0.2,
+            "query": "Who?",
+            "generated": "A cat.",
+            "memory_write": {"query": "A", "answer": "B"},
+        },
+        {"step": 2, "reward": 1.0, "query": "No", "generated": "No", "memory_write": {"query": "No", "answer": "No"}},
+        {
+            "step": 1,
+            "reward": 1.0,
+            "query": "What?",
+            "generated": "Red.",
+            "memory_write": {"query": "C", "answer": "D"},
+        },
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows) + "{half a li"
+    (tmp_path / "rollouts" / "mrl-1.jsonl").write_text(lines)
+    assert example(tmp_path) == (("C", "D"), ("What?", "Red."))
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "answers.parquet").write_text("no parquet")
+    assert example(tmp_path) == (("C", "D"), ("What?", "Red."))
