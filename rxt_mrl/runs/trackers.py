@@ -95,6 +95,7 @@ class Trackers:
             arguments.setdefault("logging_dir", str(self._path.parent / name))
         title = arguments.pop("project", project)
         try:
+            _accelerate_is_ready()
             tracker = kind(title, **arguments)
             tracker.main_process_only = False  # what writes here is the main process
             tracker.start()
@@ -131,6 +132,7 @@ class Trackers:
         sent[section] = self._counts[section]
         write_json(self._path, self._known)  # first: a run that is killed here loses a line, and repeats none
         try:
+            _accelerate_is_ready()
             self._open[name].log(values, step=step)
         except Exception as error:  # each has its own
             sent[section] = before
@@ -153,10 +155,19 @@ class Trackers:
         """End all of them; they send what they still hold."""
         for name, tracker in self._open.items():
             try:
+                _accelerate_is_ready()
                 tracker.finish()
             except Exception as error:  # each has its own
                 log.warning("%s could not be ended (%s)", name, _line(error))
         self._open = {}
+
+
+def _accelerate_is_ready() -> None:
+    """Trackers log what they do with accelerate's logger, which wants its state to be there; Trainers make it anew."""
+    from accelerate import PartialState
+
+    if not PartialState._shared_state:
+        PartialState(cpu=True)
 
 
 def _line(error: BaseException) -> str:
