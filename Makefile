@@ -4,12 +4,13 @@ VENV ?= .venv
 SEED ?= 0
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BESIDE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-long lint format notebooks bench clean
+.PHONY: help install demo test test-slow lint format notebooks bench clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,13 +28,11 @@ demo: $(STAMP)  ## Teach a small RxT to remember, in minutes (SEED=0)
 	$(BIN)/rxt-mrl train demo --seed $(SEED)
 
 test: $(STAMP)  ## The fast test suite, on all cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist worksteal
+	$(BESIDE) -m "not slow"
 
 test-slow: $(STAMP)  ## The slow tests, which guard promises of the README
-	$(BIN)/python -m pytest -m "slow and not long"
-
-test-long: $(STAMP)  ## What needs a large download
-	$(BIN)/python -m pytest -m long
+	$(BESIDE) -m "slow and not timed"
+	$(BIN)/python -m pytest -m timed
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -49,6 +49,7 @@ def test_slow_scores_are_those_of_a_fast_reward(tmp_path, model, play):
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_a_judge_costs_what_its_throughput_allows(tmp_path, model, play):
     with serving(Judge()) as judge:
         started = time.perf_counter()
