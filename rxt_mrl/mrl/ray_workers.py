@@ -92,6 +92,7 @@ class RayPool:
 
     def configure(self, setups: Sequence[StageSetup]) -> None:
         """Go to another stage."""
+        self._check_raylet()
         try:
             self._setups = self._ray.put(tuple(setups))
         except (TypeError, AttributeError, pickle.PicklingError) as error:
@@ -111,6 +112,7 @@ class RayPool:
 
     def sync(self) -> None:
         """Put the learner's weights into the object store once, for all actors."""
+        self._check_raylet()
         weights: dict[str, Tensor] = {name: value.detach().cpu() for name, value in self._model.state_dict().items()}
         self._weights = self._ray.put(weights)
         for actor in self._actors:
@@ -146,6 +148,7 @@ class RayPool:
                 if result is None:
                     if self._closed:
                         raise UserError("the rollout workers were ended while they played")
+                    self._check_raylet()
                     failures += 1
                     if failures > self._settings.restarts:
                         raise UserError(
@@ -195,6 +198,18 @@ class RayPool:
         if self._weights is not None:
             actor.load.remote(self._weights)
         return actor
+
+    def _check_raylet(self) -> None:
+        """Whether the raylet that this process started is alive: without it, Ray ends the process at the next object.
+
+        Raises:
+            UserError: when it is not.
+        """
+        ray: Any = self._ray
+        node = ray._private.worker._global_node  # it has no public name
+        raylets = node.all_processes.get("raylet", ()) if self._owns_ray and node is not None else ()
+        if any(info.process.poll() is not None for info in raylets):
+            raise UserError("Ray has ended on this machine (its raylet was killed)")
 
     def _replace(self, place: int) -> None:
         with contextlib.suppress(Exception):
