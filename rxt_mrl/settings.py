@@ -5,13 +5,16 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import UserError
 
 Section = TypeVar("Section", bound=BaseModel)
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+"""A decay of AdamW."""
 
 _TYPES = ("int", "str")
 """What pydantic puts into the place of a mistake for an alternative of a type: no key of ours."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -84,6 +84,9 @@ class Calls(Settings):
     cache: bool = True
 
 
+Step = Annotated[int, Field(ge=1)]
+
+
 class RewardTerm(Settings):
     """One weighted term of a reward: a name, a dotted path or ``file.py:Name``, with constructor options.
 
@@ -94,7 +97,7 @@ class RewardTerm(Settings):
     weight: float = Field(default=1.0, ge=0)
     options: dict[str, Any] = Field(default_factory=dict)
     calls: Calls | None = None
-    steps: Literal["all", "first", "last"] | tuple[int, ...] | None = None
+    steps: Literal["all", "first", "last"] | Annotated[tuple[Step, ...], Field(min_length=1)] | None = None
     """Of an episode, from 1 on; None: all, or the last for a reward of whole episodes."""
     mode: tuple[Mode, ...] = ()
     strategy: Strategy | None = None

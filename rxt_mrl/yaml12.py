@@ -173,7 +173,7 @@ def read(path: Path, what: str = "a recipe is a mapping of sections") -> dict[st
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: {what}, this is {type(content).__name__}")
+        raise UserError(f"{path}: {what}, this is {'empty' if content is None else type(content).__name__}")
     return content
 
 

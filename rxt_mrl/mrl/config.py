@@ -7,15 +7,15 @@ Both are sections of a recipe. A curriculum stage may override any key of the al
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from rxt_mrl.contracts import Component
 from rxt_mrl.errors import UserError
 from rxt_mrl.model.device import Precision
 from rxt_mrl.model.sampling import SamplingConfig
-from rxt_mrl.settings import Settings, explain, merge
+from rxt_mrl.settings import Beta, Settings, explain, merge
 
 from .stages import Carrying, Stage
 
@@ -96,7 +96,7 @@ class OptimizerSettings(Settings):
     learning_rate: float = Field(default=3e-4, gt=0)
     lr_scale: Mapping[Component, float] = Field(default_factory=dict)
     """Multiplies ``learning_rate`` for a component (default 1 for each)."""
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Beta, Beta] = (0.9, 0.99)
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
     warmup: int = Field(default=0, ge=0)
@@ -136,6 +136,15 @@ class EnvSpec(Settings):
     use: str = "memory-retention"
     options: dict[str, Any] = Field(default_factory=dict)
 
+    @field_validator("options")
+    @classmethod
+    def _not_of_the_run(cls, options: dict[str, Any]) -> dict[str, Any]:
+        places = {"reward": "the section reward", "num_envs": "rollout.shard", "autoreset": "the trainer"}
+        for name, place in places.items():
+            if name in options:
+                raise ValueError(f"options.{name}: {place} says it; leave it out")
+        return options
+
 
 class RolloutSettings(Settings):
     """How many episodes an update has, how they are sampled, and by whom."""
@@ -167,7 +176,7 @@ class RolloutSettings(Settings):
     """Workers that may be replaced in a row before the training gives up."""
     object_store_mb: int = Field(default=256, ge=80)
     """Size of Ray's object store, when this process starts Ray."""
-    log: Literal["all"] | int = "all"
+    log: Literal["all"] | Annotated[int, Field(ge=0)] = "all"
     """How many episodes of each update are written to ``rollouts/*.jsonl``."""
 
 

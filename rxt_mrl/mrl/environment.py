@@ -48,6 +48,12 @@ class StageSetup:
 
     def make(self, count: int) -> Environment:
         """The environment with ``count`` rows."""
+        if "num_envs" not in (names := inspect.signature(self.environment).parameters) and not _takes_anything(names):
+            name = getattr(self.environment, "__name__", "it")
+            raise UserError(
+                f"environment {name} takes no num_envs: one for training plays several episodes side by side "
+                "(docs/environments.md)"
+            )
         return plugins.build(self.environment, "environment", {**self.options, **self._accepted(), "num_envs": count})
 
     @property
@@ -80,7 +86,7 @@ class StageSetup:
         One that does not name ``dialogues`` or ``tokenizer`` brings its own. What the recipe sets goes before.
         """
         parameters = inspect.signature(self.environment).parameters
-        anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        anything = _takes_anything(parameters)
         own = {"dialogues", "tokenizer"}
         return {
             name: value
@@ -142,3 +148,7 @@ def make_setup(
     return StageSetup(
         environment, dict(env.options), offered, sampling, tokenizer, answers, warmup, continues, precision
     )
+
+
+def _takes_anything(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())

@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from rxt_mrl.contracts import Ask, Columns, RewardContext, RewardSpec, TokenText
+from rxt_mrl.contracts import Ask, Columns, Mode, RewardContext, RewardSpec, Strategy, TokenText
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.dialogues.template import pad_rows
 from rxt_mrl.errors import UserError
@@ -212,6 +212,11 @@ def _problem(row: Any) -> str:
             return f"not a rollout, {name!r} is missing"
         if not isinstance(row[name], kind):
             return f"not a rollout, {name} is {row[name]!r}"
+    for name, kind in (("columns", dict), ("times", int)):  # which not every line has
+        if not isinstance(row.get(name, kind()), kind):
+            return f"not a rollout, {name} is {row[name]!r}"
+    if row["mode"] not in get_args(Mode) or row["strategy"] not in get_args(Strategy):
+        return f"not a rollout, mode {row['mode']!r} of strategy {row['strategy']!r}"
     said, asks = row["memory_write"], row["asks"]
     if not all(isinstance(said.get(name), str) for name in ("query", "answer")):
         return "not a rollout, memory_write needs query and answer"

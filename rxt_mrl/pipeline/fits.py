@@ -14,6 +14,7 @@ from .recipe import Recipe
 TRAINED = 16
 """Bytes of a trained parameter: the weight, its gradient and AdamW's two moments, float32."""
 WORKERS_PER_CORE = 4
+THREADS_PER_CORE = 16
 
 
 def device_of(name: str) -> torch.device:
@@ -35,12 +36,16 @@ def device_of(name: str) -> torch.device:
 
 
 def check_workers(recipe: Recipe) -> None:
-    """Refuse far more workers than this machine has cores; on a cluster of Ray's, Ray knows better.
+    """Refuse far more workers or threads than this machine has cores; on a cluster of Ray's, Ray knows better.
 
     Raises:
         UserError: names both numbers.
     """
     workers, cores = recipe.rollout.workers, os.cpu_count() or 1
+    if recipe.threads is not None and recipe.threads > THREADS_PER_CORE * cores:
+        raise UserError(
+            f"threads = {recipe.threads}: this machine has {cores} cores; allowed: at most {THREADS_PER_CORE * cores}"
+        )
     if workers > WORKERS_PER_CORE * cores and not os.environ.get("RAY_ADDRESS"):
         raise UserError(
             f"rollout.workers = {workers}: each is a process with a model of its own; this machine has {cores} cores; "

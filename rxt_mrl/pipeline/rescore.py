@@ -41,6 +41,12 @@ def rescore_command(
     Raises:
         UserError: no rollouts, no tokenizer, or a reward that does not fit.
     """
+    if not rollouts.is_file():
+        raise UserError(
+            f"rescore: {rollouts} is {'a folder' if rollouts.is_dir() else 'not there'}; give a .jsonl file"
+        )
+    if out is not None and out.exists() and out.samefile(rollouts):
+        raise UserError(f"rescore: --out {out} is the file of the rollouts, which stays as it is; give another")
     run = rollouts.resolve().parent.parent
     folder = tokenizer or run / "checkpoints" / "tokenizer"
     if tokenizer is None and not (RunDir.holds_run(run) and folder.is_dir()):

@@ -129,7 +129,7 @@ def train(
                     values = {"seed": recipe.seed, "preset": recipe.model.preset, "control": recipe.control}
                     run.report_to(recipe.report_to, project=recipe.name, configuration=values)
                 _Pipeline(recipe, data, run, model, console).run()
-        except (KeyboardInterrupt, UserError) as error:
+        except (KeyboardInterrupt, UserError, OSError) as error:
             what = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
             console.print(f"{what}; go on with: {_resume_command(run)}", soft_wrap=True, markup=False, highlight=False)
             raise

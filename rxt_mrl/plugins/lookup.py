@@ -91,7 +91,7 @@ def _source_of(inner: Any) -> Path | None:
 
 def _find(kind: Kind, spec: str) -> Any:
     if not isinstance(spec, str) or not spec.strip():
-        raise UserError(f"a {kind} is named by a string, got {spec!r}")
+        raise UserError(f"{'an' if kind == 'env' else 'a'} {kind} is named by a string, got {spec!r}")
     entries = _entries(kind)
     name = spec.replace("-", "_")
     for known, entry in entries.items():

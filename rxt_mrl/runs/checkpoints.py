@@ -86,7 +86,7 @@ def load_tokenizer(folder: Path) -> DialogueTokenizer:
     Raises:
         UserError: when there is none.
     """
-    if not folder.is_dir():
+    if not folder.exists():
         raise UserError(f"{folder}: no such directory")
     return DialogueTokenizer.load(folder)
 

@@ -158,6 +158,8 @@ def _as_tensors(scores: Any, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         mask = present if mask is None else [a and bool(b) for a, b in zip(present, mask, strict=True)]
     try:
         values = _tensor(scores, torch.float32)
+        if not values.dim():
+            raise ValueError("it is one number")
         applies = torch.ones(len(values), dtype=torch.bool) if mask is None else _tensor(mask, torch.bool)
     except (TypeError, ValueError, RuntimeError) as error:
         kind = type(scores).__name__

@@ -8,7 +8,7 @@ from typing import Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from ..contracts import Component, Unfreeze
-from ..settings import Settings
+from ..settings import Beta, Settings
 
 StageName = Literal["joint", "interaction", "memory_attention", "memory_aware"]
 """The supervised stages in their order; each starts from the weights that the one before left."""
@@ -31,7 +31,7 @@ class OptimizerSettings(Settings):
     warmup: int = Field(default=20, ge=0)
     decay_share: float = Field(default=0.3, gt=0, le=1)
     final: float = Field(default=0.02, ge=0, le=1)
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Beta, Beta] = (0.9, 0.95)
     epsilon: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     max_grad_norm: float = Field(default=1.0, ge=0)

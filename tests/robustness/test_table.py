@@ -16,6 +16,15 @@ LONG = "n" * 300
 # ruff: noqa: E501 - a case is a line
 # fmt: off
 RECIPES = [
+    ("train lean.yaml --out out --set algorithm.optimizer.betas=[2,3]", "betas.0 = 2: input should be less than 1"),
+    ("train lean.yaml --out out --set rollout.log=-3", "log = -3: input should be"),
+    ("train lean.yaml --out out --set threads=100000", "threads = 100000: this machine has"),
+    ("train lean.yaml --out out --set env.options.reward=bleu", "options.reward: the section reward says it"),
+    ("train lean.yaml --out out --set env.options.num_envs=2", "options.num_envs: rollout.shard says it"),
+    ("train lean.yaml --out out --set 'reward=[{use: bleu, steps: [0]}]'", "input should be greater than or equal to 1"),
+    ("train lean.yaml --out out --set 'reward=[{use: bleu, steps: []}]'", "should have at least 1 item"),
+    ("train lean.yaml --out out --set 'reward=[bleu, nosuch]'", "unknown reward 'nosuch'"),
+    ("train lean.yaml --out out --reward bleu --reward nosuch", "unknown reward 'nosuch'"),
     ("train nosuch --out out", "unknown curriculum 'nosuch'; allowed: "),
     ("train gone.yaml --out out", "no curriculum file 'gone.yaml'"),
     ("train folder.yaml --out out", "no curriculum file 'folder.yaml'"),
@@ -241,6 +250,10 @@ CHAT = [
 ]
 
 EVALUATION = [
+    ("rescore gone.jsonl --reward bleu", "rescore: gone.jsonl is not there; give a .jsonl file"),
+    ("rescore run --reward bleu", "rescore: run is a folder; give a .jsonl file"),
+    ("rescore run/rollouts/mrl-1.jsonl --reward bleu --out run/rollouts/mrl-1.jsonl", "the rollouts, which stays as it"),
+    ("rescore run/rollouts/mrl-1.jsonl --reward bleu --reward nosuch", "unknown reward 'nosuch'"),
     ("evaluate gone", "gone: no such directory"),
     (f"evaluate {LONG}", "File name too long"),
     ("evaluate full", "full: neither a run nor a checkpoint"),
