@@ -96,6 +96,6 @@ def test_several_rewards_and_a_resumed_run_that_says_what_has_changed(
     (own / "helper.py").write_text(FILES["helper.py"] + "# a remark\n")
     outcome = cli(*command, "--resume")
     assert outcome.code == 0, outcome.err
-    assert outcome.out.startswith(f"changed    {own / 'helper.py'} (as it was: {copy / 'helper.py'})")
+    assert f"\nchanged    {own / 'helper.py'} (as it was: {copy / 'helper.py'})" in outcome.out
     shutil.rmtree(own)
     assert "no file" in cli(*command, "--resume").line

@@ -101,7 +101,7 @@ def test_a_model_that_cannot_be_had(refused: Callable[..., str], finished: Path)
     assert "no memory_attention section" in refused("model={preset: alpha-micro-encoder}")
     assert "/gone: no such directory" in refused("model.init_from=/gone")
     assert "/gone: no such directory" in refused("tokenizer.path=/gone")
-    assert "no tokenizer at" in refused(f"model.init_from={finished}")
+    assert "no tokenizer at" in refused(f"model.init_from={finished / 'evaluation'}")
     line = refused(f"model.init_from={finished / 'checkpoints' / 'mrl'}", "limits.query=90")
     assert "limits.query + limits.answer = 114 tokens exceed the 96 of model.init_from" in line
 

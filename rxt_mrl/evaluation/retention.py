@@ -8,6 +8,7 @@ several facts counts once, at the distance of the oldest.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -125,7 +126,9 @@ def evaluate(
     """
     settings = settings or EvaluationSettings()
     if isinstance(subject, RxTSubject):
-        subject = RxTSubject(subject.model, subject.tokenizer, subject.name, settings.precision)
+        chosen = copy(subject)
+        chosen.precision = settings.precision
+        subject = chosen
     elif settings.precision != "float32":
         raise UserError(f"evaluation.precision = {settings.precision!r}: {subject.name} is no RxT; allowed: float32")
     episodes = len(dialogues) if settings.episodes is None else settings.episodes

@@ -55,7 +55,6 @@ def test_no_compiler_is_one_line(model, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.long  # compiling takes minutes where other work runs beside it
 def test_compiled_computes_the_same(model):
     expected = computed(model)
     model.compile_parts()

@@ -191,7 +191,7 @@ def files(folder: Path, tiny: Path) -> None:
 
 def checkpoints(folder: Path, finished: Path) -> None:
     """A run, and checkpoints that are damaged in one way each."""
-    shutil.copytree(finished, folder / "run", ignore=shutil.ignore_patterns("tensorboard", "rollouts", "printed.txt"))
+    shutil.copytree(finished, folder / "run", ignore=shutil.ignore_patterns("tensorboard", "printed.txt"))
     good = folder / "run" / "checkpoints" / "mrl"
     names = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer.sha256")
 
