@@ -287,5 +287,5 @@ def test_rescore_leaves_out_what_is_broken_and_says_so(cli: Command, finished: P
     copy.write_text("nonsense\n")
     assert "1 lines left out; the first" in cli("rescore", copy, *options).line
     assert "lies in no run" in cli("rescore", copy, "--reward", "bleu").line
-    assert "no rollouts at" in cli("rescore", tmp_path / "gone", *options).line
+    assert "gone is not there; give a .jsonl file" in cli("rescore", tmp_path / "gone", *options).line
     assert "unknown reward 'nosuch'" in cli("rescore", rollouts, "--reward", "nosuch").line

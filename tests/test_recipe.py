@@ -115,7 +115,7 @@ def test_several_mistakes_are_counted(tiny: Path) -> None:
         ("1: 2\n", r"1 = 1: keys should be strings"),
         ("naem: x\n", r"unknown key 'naem' \(did you mean 'name'\?\); allowed: .* \(and 3 more\)"),
         ("- 1\n", r"a recipe is a mapping of sections, this is list"),
-        ("", r"a recipe is a mapping of sections, this is NoneType"),
+        ("", r"a recipe is a mapping of sections, this is empty"),
         ("extends: bad.yaml\n", r"'extends' goes in a circle \(bad\.yaml -> bad\.yaml\)"),
         ("extends: other.yaml\n", r"'extends' goes in a circle \(bad\.yaml -> other\.yaml -> bad\.yaml\)"),
         ("extends: [demo]\n", r"extends = \['demo'\]: allowed: the name or the file of one recipe"),

@@ -152,5 +152,6 @@ def test_shells_complete(shell: str) -> None:
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 def test_the_completion_script_is_one(cli: Command) -> None:
-    script = show([sys.executable, "-m", "rxt_mrl", "--show-completion", "bash"]).text
+    command = f"{sys.executable} -m rxt_mrl --show-completion; true"  # so that bash stays its parent, as at a prompt
+    script = show(["bash", "-c", command]).text
     assert "_RXT_MRL_COMPLETE=complete_bash" in script
