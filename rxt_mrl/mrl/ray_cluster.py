@@ -62,7 +62,7 @@ def _start(ray: Any, options: dict[str, Any], thread: Executor) -> None:
     """``ray.init``, during which SIGTERM does what it did before.
 
     Ray puts two handlers in its place. The one in Python, which ends the process, it leaves out in another thread; the
-    one in C++, which aborts the process, comes at some moment and is replaced at once.
+    one in C++, which ends the process, comes at some moment and is replaced as soon as Ray lets go of the interpreter.
     """
     if threading.current_thread() is not threading.main_thread():
         ray.init(**options)
