@@ -17,6 +17,7 @@ from .. import plugins
 from ..errors import UserError
 from ..files import damaged, reason, whole, write_json
 from .recipe import Recipe
+from .recipe_files import texts_in
 
 FOLDER = "plugins"
 INDEX = "plugins.json"
@@ -39,7 +40,7 @@ def keep(recipe: Recipe, run: Path) -> list[str]:
     known = _read(index)
     lines: dict[str, None] = {}
     count = len(known)
-    for (kind, spec), files in plugins.files_found(set(_texts(recipe.model_dump(mode="json")))).items():
+    for (kind, spec), files in plugins.files_found(set(texts_in(recipe.model_dump(mode="json")))).items():
         home = files[0].parent
         content = {path: _bytes(path) for path in files}
         now = {path.relative_to(home).as_posix(): hashlib.sha256(data).hexdigest() for path, data in content.items()}
@@ -68,14 +69,6 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, str], home: Path, run:
         if then.get(name) != now.get(name):
             was = f"as it was: {run / FOLDER / before['copy'] / name}" if name in then else "it is new"
             yield f"changed    {home / name} ({was}); the run goes on with what it is now"
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for child in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(child)
 
 
 def _bytes(path: Path) -> bytes:

@@ -52,15 +52,16 @@ def override(content: Mapping[str, Any], assignments: Sequence[str]) -> dict[str
 
 def texts_of(assignments: Sequence[str]) -> set[str]:
     """All texts among the values of ``--set`` assignments: what the user named."""
+    return {text for assignment in assignments for text in texts_in(yaml12.parse(assignment.partition("=")[2]))}
 
-    def leaves(value: Any) -> Iterator[str]:
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, Mapping | list):
-            for child in value.values() if isinstance(value, Mapping) else value:
-                yield from leaves(child)
 
-    return {text for assignment in assignments for text in leaves(yaml12.parse(assignment.partition("=")[2]))}
+def texts_in(value: Any) -> Iterator[str]:
+    """All texts in a value of a recipe, at every depth; keys left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for child in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_in(child)
 
 
 def _assign(node: Any, path: list[str], value: Any, assignment: str) -> Any:

@@ -54,16 +54,21 @@ def test_no_line_is_wider_than_the_screen(columns: int) -> None:
     assert max(map(len, shown.splitlines())) <= columns
 
 
-def test_lines_now_and_then_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def lines_of(monkeypatch: pytest.MonkeyPatch, total: int, steps: int, seconds: float) -> str:
+    """What is written where there is no terminal, of the first steps, each of which takes so many seconds."""
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     console = Console(file=StringIO(), width=80)
     with Bars(console=console) as bars:
-        bar = bars.add("joint", 200)
-        for done in range(1, 201):
-            now[0] += 1.0
+        bar = bars.add("joint", total)
+        for done in range(1, steps + 1):
+            now[0] += seconds
             bar.move(done, {"loss": 1 / done})
-    said = console.file.getvalue()  # type: ignore[attr-defined]
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_lines_now_and_then_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = lines_of(monkeypatch, 200, 200, 1.0)
     assert "\r" not in said
     assert "\x1b" not in said
     lines = said.splitlines()
@@ -73,15 +78,8 @@ def test_lines_now_and_then_where_there_is_no_terminal(monkeypatch: pytest.Monke
 
 
 def test_a_slow_thing_gets_a_line_in_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    console = Console(file=StringIO(), width=80)
-    with Bars(console=console) as bars:
-        bar = bars.add("joint", 10_000)
-        for done in range(1, 7):
-            now[0] += 100.0
-            bar.move(done)
-    assert [line.split()[1] for line in console.file.getvalue().splitlines()] == ["3/10000", "6/10000"]  # type: ignore[attr-defined]
+    lines = lines_of(monkeypatch, 10_000, 6, 100.0).splitlines()
+    assert [line.split()[1] for line in lines] == ["3/10000", "6/10000"]
 
 
 def test_what_ends_early_gets_a_last_line_and_what_goes_away_gets_none() -> None:
