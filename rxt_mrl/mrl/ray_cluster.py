@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import threading
 from concurrent.futures import Executor, wait
 from typing import Any
 
@@ -59,23 +57,12 @@ def connect(ray: Any, settings: RolloutSettings, thread: Executor) -> None:
 
 
 def _start(ray: Any, options: dict[str, Any], thread: Executor) -> None:
-    """``ray.init``, during which SIGTERM does what it did before.
-
-    Ray puts two handlers in its place. The one in Python, which ends the process, it leaves out in another thread; the
-    one in C++, which ends the process, comes at some moment and is replaced as soon as Ray lets go of the interpreter.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        ray.init(**options)
-        return
-    handler = signal.getsignal(signal.SIGTERM)
+    """``ray.init`` in another thread, where Ray does not put its own handler of SIGTERM in the place of ours."""
     started = thread.submit(ray.init, **options)
     try:
-        while not wait([started], timeout=0.01).done:
-            signal.signal(signal.SIGTERM, handler)
+        started.result()
     finally:
-        wait([started])  # what began half has to be ended whole
-        signal.signal(signal.SIGTERM, handler)
-    started.result()
+        wait([started])  # when we are interrupted: what began half is ended whole
 
 
 def _check_alive(ray: Any, address: str) -> None:

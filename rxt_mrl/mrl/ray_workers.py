@@ -7,7 +7,6 @@ it plays; its shards run again and give the same episodes, since they depend on 
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import time
 from collections import deque
@@ -62,8 +61,6 @@ class RayPool:
     """
 
     def __init__(self, model: RxT, settings: RolloutSettings) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray
 
         self._ray = ray
