@@ -21,6 +21,7 @@ from .reading import (
     Text,
     parse,
 )
+from .unspaced import LETTER, denied, joined
 
 __all__ = [
     "ARTICLES",
@@ -43,7 +44,15 @@ _UNITS = frozenset(UNITS.values())
 _QUANTITIES = _UNITS - TIMES
 """Units that make a number another one: 3% is not 3."""
 _BOUNDS = frozenset(
-    {("more", "than"), ("less", "than"), ("fewer", "than"), ("greater", "than"), ("at", "least"), ("at", "most")}
+    {
+        ("more", "than"),
+        ("less", "than"),
+        ("fewer", "than"),
+        ("greater", "than"),
+        ("at", "least"),
+        ("at", "most"),
+        ("up", "to"),
+    }
 )
 _BOUND = frozenset({"over", "under", "above", "below", "nearly", "almost"})
 # fmt: off
@@ -65,6 +74,14 @@ _TITLES = frozenset(
     ]
 )
 """Beside a name they leave it the name that it is."""
+_BESIDE = frozenset(
+    [
+        "morning", "afternoon", "evening", "night", "hot", "cold", "warm", "nice", "good", "small", "large", "tiny",
+        "huge", "young", "fresh", "sweet", "pretty", "beautiful", "happy", "tall", "long", "fast", "lovely",
+        "cute", "own", "same", "actually", "really", "exactly", "right", "again", "indeed",
+    ]
+)
+"""Beside a value that is none of them they are no other values: "Monday morning", "hot tea"."""
 _SMALL_IN_TITLES = frozenset({"a", "an", "the", "of", "in", "on", "at", "and", "or", "to"})
 _SHADES = frozenset({"dark", "light", "pale", "deep"})
 _COLORS = frozenset(
@@ -74,15 +91,19 @@ _COLORS = frozenset(
     ]
 )
 # fmt: on
-_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+_UNSPACED = regex.compile(f"[{LETTER}]")
+_COUNTED = frozenset({"#", "number", "no"})
 _OR = frozenset({"or", "或", "还", "還"})
 _AND = frozenset({"and", "和", "与", "與", "跟"})
 
 
 def value_words(value: str) -> tuple[str, ...]:
-    """The words of a value, without a leading article."""
-    words = parse(value).words
-    return words[1:] if len(words) > 1 and words[0] in ARTICLES else words
+    """The words of a value, without a leading article, and of "number 1" the number."""
+    read = parse(value)
+    words = read.words
+    if len(words) < 2 or 1 in read.bound or words[1] in _AND | _OR:  # "A4" and "A and B" are no articles
+        return words
+    return words[1:] if words[0] in ARTICLES or (words[0] in _COUNTED and is_number(words[1])) else words
 
 
 def occurrences(words: Sequence[str], value: Sequence[str]) -> list[int]:
@@ -147,6 +168,8 @@ def _part_of_more(text: Text, at: int, value: Sequence[str], known: frozenset[st
             return True
         if after == "to" and is_number(words[end + 1] if end + 1 < len(words) else ""):
             return True
+    if after == "^":
+        return True
     if is_number(value[0]):
         if (words[max(0, at - 2)], before) in _BOUNDS or (before in _BOUND and before not in known):
             return True
@@ -158,7 +181,9 @@ def _part_of_more(text: Text, at: int, value: Sequence[str], known: frozenset[st
         return True
     if len(value) == 1 and value[0] in ARTICLES and after and after not in FUNCTION_WORDS:
         return True
-    return at in text.capitals and _longer_name(text, at, end, before, after, known)
+    if at not in text.capitals or any(map(is_number, value)):  # "Airbus A380" is the A380
+        return False
+    return _longer_name(text, at, end, before, after, known)
 
 
 def _as_a_name(text: Text, at: int, before: str) -> bool:
@@ -193,9 +218,13 @@ def _negated(text: Text, at: int, length: int) -> bool:
         # A leading "no" answers the question ("No, it was red", "No it was red"); it denies only what follows at once.
         if words[index] in NEGATORS and not (words[index] == "no" and index == first and at > first + 1):
             return True
-    for index in range(max(first, at - 4), at - 1):
-        if (words[index], words[index + 1]) in EXCLUDERS:
+        if words[index : index + 2] == ("no", "one"):
             return True
+    for index in range(max(first, at - 4), at - 1):
+        if (words[index], words[index + 1]) in EXCLUDERS or words[index : index + 3] == ("used", "to", "be"):
+            return True
+    if _UNSPACED.match(words[end - 1]) and denied(words[end:last]):
+        return True
     if at > first and words[at - 1] == "except":
         return True
     for index in range(end, last):
@@ -238,7 +267,10 @@ def hedges(text: Text, value: Sequence[str], known: frozenset[str]) -> bool:
     """
     if not value:
         return False
-    words = text.words
+    words = tuple(
+        word.upper() if word in _NAMES_TOO and at in text.capitals & text.inner and word not in known else word
+        for at, word in enumerate(text.words)
+    )
     number = _numeric(value[0])  # what is counted is no other number
     symbols = all(map(is_symbol, value))  # beside a word, a sign is decoration; beside a sign, another value
 
@@ -247,6 +279,8 @@ def hedges(text: Text, value: Sequence[str], known: frozenset[str]) -> bool:
 
     for at in occurrences(words, value):
         end = at + len(value)
+        if _UNSPACED.match(value[-1]) and joined(words[end:]):
+            return True
         if not _OR.isdisjoint(words[end : end + 3]) and any(map(foreign, words[end : end + 4])):
             return True
         if not _OR.isdisjoint(words[max(0, at - 3) : at]) and any(map(foreign, words[max(0, at - 4) : at])):
@@ -262,9 +296,9 @@ def hedges(text: Text, value: Sequence[str], known: frozenset[str]) -> bool:
         and not ((at in text.labels or not at) and (word in LABELS or is_number(word)) and word not in value)
     ]
     content = [word for word in said if word not in FUNCTION_WORDS and (word in known or not _UNSPACED.match(word))]
-    harmless = known | _TITLES | _UNITS
+    harmless = known | _TITLES | _UNITS | (frozenset() if _BESIDE.intersection(value) else _BESIDE)
     bare = len(content) + said.count("and") == len(said) and not any(w in known and w not in value for w in content)
-    if bare and any(word not in harmless and (_numeric(word) or not number) for word in content):
+    if bare and any(word not in harmless and _numeric(word) == number for word in content):
         return True  # nothing but the value and other words: "red blue green"
     several = sum(word not in known for word in content) >= 2 or any(map(_UNSPACED.match, value))
     return several and _enumerated(text, value, known)

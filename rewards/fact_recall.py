@@ -25,6 +25,7 @@ from .claims import (
     stands_whole,
     value_words,
 )
+from .quantities import UNITS, is_number
 
 Match = Literal["words", "exact"]
 
@@ -109,6 +110,7 @@ class FactRecall:
         if self.match == "exact":
             return float(_bare(said, wanted) == [word for value in wanted for word in value])
         question = parse(query)
+        wanted = [_as_said(said, value, question) for value in wanted]
         known = frozenset(model.words).union(*wanted)
         beside = known.union(question.words)
         if self._trick(said, model, wanted, wrong, known if "or" in question.words else beside, history):
@@ -192,6 +194,23 @@ def _wanted(asks: Sequence[Ask], model: Text) -> tuple[list[tuple[str, ...]], li
         wrong += [value_words(other) for other in ask.wrong]
     wanted = list(dict.fromkeys(wanted))
     return wanted, [value for value in dict.fromkeys(wrong) if value not in wanted and not mentions(model, value)]
+
+
+def _as_said(said: Text, value: tuple[str, ...], question: Text) -> tuple[str, ...]:
+    """A value as the answer says it: items in another order, or without the unit that the question names."""
+    if mentions(said, value):
+        return value
+    if "and" in value:
+        items = sorted(word for word in value if word != "and")
+        places = [at for at, word in enumerate(said.words) if word != "and"]
+        for stretch in zip(*(places[first:] for first in range(len(items))), strict=False):
+            if sorted(said.words[at] for at in stretch) == items:
+                return said.words[stretch[0] : stretch[-1] + 1]
+    asked = {UNITS.get(word, word) for word in question.words} | ({"year"} if "old" in question.words else set())
+    if len(value) > 1 and is_number(value[0]) and asked.issuperset(value[1:]):
+        units = {said.words[at + 1] for at in occurrences(said.words, value[:1]) if at + 1 < len(said.words)}
+        return value if units.intersection(UNITS.values()) - asked else value[:1]
+    return value
 
 
 def _bare(text: Text, wanted: Sequence[tuple[str, ...]]) -> list[str]:

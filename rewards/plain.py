@@ -26,7 +26,10 @@ _LOOKALIKES = str.maketrans(
 )  # fmt: skip
 
 _FENCE = re.compile(r"```[\w+-]*\n?|~~~[\w+-]*\n?")
-_STRUCK = re.compile(r"~~.+?~~|<(s|del|strike)>.*?</\1>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_STRUCK = re.compile(
+    r"~~.+?~~|<(s|del|strike|think|thinking|thought|reasoning|scratchpad)>.*?</\1>|<!--.*?-->",
+    re.DOTALL | re.IGNORECASE,
+)
 _TAG = re.compile(r"<([A-Za-z][\w-]*)(?:\s[^<>]*)?>(.*?)</\1\s*>", re.DOTALL)
 _VOID = re.compile(r"<(?:br|hr|p|img)\b[^<>]*>|\[/?(?:b|i|u|s|code|quote)\]", re.IGNORECASE)
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)")
@@ -38,8 +41,9 @@ _OBJECT = re.compile(r"\{[^{}]*\}")
 def plain(text: str) -> str:
     """The text as it reads, in Unicode's composed form; case and punctuation stay.
 
-    Emphasis, tags, links, code fences and TeX's frames go, what is struck out goes with its
-    words. Of JSON the values stay, and of an object with an answer (``{"answer": "red"}``) only that.
+    Emphasis, tags, links, code fences and TeX's frames go; what is struck out goes with its words, as does what a model
+    thought before it answered (``<think>``). Of JSON the values stay, and of an object with an answer
+    (``{"answer": "red"}``) only that.
     """
     if not _ODD.search(text):
         return text
@@ -48,11 +52,10 @@ def plain(text: str) -> str:
     text = _FENCE.sub(" ", _unpacked(text))
     text = html.unescape(_STRUCK.sub(" ", text))
     text = _VOID.sub("\n", text)
-    for pattern, kept in ((_TAG, 2), (_LINK, 1), (_EMPHASIS, 2)):
+    for pattern, kept in ((_TAG, r"\2"), (_LINK, r"\1"), (_EMPHASIS, r"\2"), (_TEX, r" \1\2 ")):
         before = None
         while before != text:  # one within the other
-            before, text = text, pattern.sub(rf"\g<{kept}>", text)
-    text = _TEX.sub(lambda found: f" {found[1] or found[2] or ''} ", text)
+            before, text = text, pattern.sub(kept, text)
     return text.translate(_LOOKALIKES)
 
 

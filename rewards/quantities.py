@@ -58,6 +58,8 @@ _ORDINALS = (
 _PARTS = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8,
           "tenth": 10}
 _PARTS |= {f"{word}s": part for word, part in _PARTS.items() if not word.startswith("hal")}
+LARGE = {"k": 10**3, "K": 10**3, "M": 10**6, "mn": 10**6, "B": 10**9, "bn": 10**9}
+"""Right behind a number: 3k, 2.5M."""
 _SHORT_SCALES = {"m": 10**6, "mn": 10**6, "b": 10**9, "bn": 10**9}
 """Behind an amount of money: $3M."""
 _NUMBERS = frozenset([*_SMALL, *_SCALES, *_ORDINALS, *_PARTS])
@@ -66,7 +68,8 @@ _POINTED_AT = frozenset(["the", "this", "that", "which", "another", "each", "eve
 
 _UNIT_NAMES = {
     "%": "% percent pct", "$": "$ dollar dollars usd buck bucks", "€": "€ euro euros eur", "£": "£ gbp quid",
-    "pound": "pound pounds", "¥": "¥ yen jpy", "cny": "cny rmb yuan", "₹": "₹ rupee rupees inr",
+    "pound": "pound pounds", "¥": "¥ yen jpy 円", "cny": "cny rmb yuan 元",
+    "₩": "₩ won krw 원", "₹": "₹ rupee rupees inr",
     "¢": "¢ cent cents", "penny": "penny pence",
     "km": "km kms kilometer kilometers kilometre kilometres", "m": "m meter meters metre metres",
     "cm": "cm centimeter centimeters centimetre centimetres", "mm": "mm millimeter millimeters millimetre millimetres",
@@ -81,14 +84,8 @@ _UNIT_NAMES = {
 }
 UNITS = {name: unit for unit, names in _UNIT_NAMES.items() for name in names.split()}
 TIMES = frozenset({"s", "min", "h", "day", "week", "month", "year"})
-_CODES = frozenset({"usd", "eur", "gbp", "jpy", "cny", "rmb", "inr"})
+_CODES = frozenset({"usd", "eur", "gbp", "jpy", "cny", "rmb", "inr", "krw"})
 _DEGREES = {"celsius": "°c", "centigrade": "°c", "c": "°c", "fahrenheit": "°f", "f": "°f"}
-_MONTHS = {
-    name[:length]: name
-    for name in ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
-                 "november", "december")
-    for length in (3, len(name))
-} | {"sept": "september"}
 # fmt: on
 
 
@@ -106,12 +103,17 @@ def merge(pieces: list[Piece]) -> list[Piece]:
         else:
             found, at = read
             out += found
-    return _dates(out)
+    return out
 
 
 def number_word(value: Fraction, ordinal: bool = False) -> str:
     """The word of a number."""
     return f"{NUMBER}{value}{'th' if ordinal else ''}"
+
+
+def whole(value: int) -> Piece:
+    """The piece of a whole number."""
+    return Piece(number_word(Fraction(value)), "number", value=Fraction(value))
 
 
 def is_number(word: str) -> bool:
@@ -143,10 +145,10 @@ def _quantity(pieces: list[Piece], at: int, before: list[Piece]) -> tuple[list[P
         return ([number], at) if start == at - 1 or sign == 1 else None
     if not unit:
         unit, at = _unit(pieces, at)
-    elif (scale := _SHORT_SCALES.get(_word(pieces, at))) and not pieces[at].bound:
+    elif (scale := _SHORT_SCALES.get(word_at(pieces, at))) and not pieces[at].bound:
         number.value, at = sign * value * scale, at + 1
         number.word = number_word(number.value)
-    if sign == 1 and _word(pieces, at) == "below" and at + 1 < len(pieces) and _value(pieces, at + 1) == 0:
+    if sign == 1 and word_at(pieces, at) == "below" and at + 1 < len(pieces) and _value(pieces, at + 1) == 0:
         number.value, at = -value, at + 2
         number.word = number_word(number.value)
     if unit == "$" and at + 1 < len(pieces):  # three dollars (and) fifty cents
@@ -170,7 +172,7 @@ def _unit(pieces: list[Piece], at: int) -> tuple[str, int]:
     if words[:2] == ["per", "cent"]:
         return "%", at + 2
     unit = UNITS.get(words[0], "")
-    if not unit or pieces[at].bound:
+    if not unit or (pieces[at].bound and len(words[0]) < 3):
         return "", at
     if unit == "°" and words[1] in _DEGREES:
         return _DEGREES[words[1]], at + 2
@@ -181,33 +183,45 @@ def _unit(pieces: list[Piece], at: int) -> tuple[str, int]:
 
 def _number(pieces: list[Piece], at: int, before: list[Piece]) -> tuple[Fraction, int, bool] | None:
     """A number in digits or words, where it ends, and whether it is an ordinal."""
+    read = _plain_number(pieces, at, before)
+    if read is None or read[2] or read[0].denominator == 1:
+        return read
+    value, at, _ = read
+    while _SCALES.get(word_at(pieces, at), 0) >= 1000:  # two and a half million
+        value, at = value * _SCALES[word_at(pieces, at)], at + 1
+    return value, at, False
+
+
+def _plain_number(pieces: list[Piece], at: int, before: list[Piece]) -> tuple[Fraction, int, bool] | None:
     if pieces[at].kind == "number":
         value = pieces[at].value
         if value is None or pieces[at].word.endswith("th"):
             return (value, at + 1, True) if value is not None else None
         at += 1
-        while (scale := _SCALES.get(_word(pieces, at))) is not None:
+        while (scale := _SCALES.get(word_at(pieces, at))) is not None:
             value, at = value * scale, at + 1
         if at < len(pieces) and pieces[at].kind == "number":  # 2 1/2
             part = pieces[at].value
             if part is not None and 0 < part < 1 and value.denominator == 1 and pieces[at].word.count("/"):
                 return value + part, at + 1, False
         return _with_part(pieces, at, value)
-    if _word(pieces, at) == "one" and before and before[-1].word in _POINTED_AT:
+    if word_at(pieces, at) == "one" and before and before[-1].word in _POINTED_AT:
         return None
     return _in_words(pieces, at, alone=not before or before[-1].kind != "number")
 
 
 def _in_words(pieces: list[Piece], at: int, *, alone: bool) -> tuple[Fraction, int, bool] | None:
-    word = _word(pieces, at)
-    if word in ("a", "an") and (scale := _SCALES.get(_word(pieces, at + 1))):
+    word = word_at(pieces, at)
+    if word in ("a", "an") and (scale := _SCALES.get(word_at(pieces, at + 1))):
         total, current, at, last = 0, scale, at + 2, scale
         if scale >= 1000:
             total, current = current, 0
-    elif word == "half" and (word := _word(pieces, at + 1)) in ("a", "an") and _word(pieces, at + 2) in _SCALES:
-        return Fraction(_SCALES[_word(pieces, at + 2)], 2), at + 3, False
-    elif word in ("a", "one") and _word(pieces, at + 1) == "half":
-        return Fraction(1, 2), at + 2, False
+    elif word == "half" and word_at(pieces, at + 1) in ("a", "an") and word_at(pieces, at + 2) in _SCALES:
+        return Fraction(_SCALES[word_at(pieces, at + 2)], 2), at + 3, False
+    elif word in ("a", "an", "one") and (part := _part(pieces, at + 1)):
+        return Fraction(1, part), at + 2, False
+    elif word in ("half", "quarter") and (part := _part(pieces, at)):
+        return Fraction(1, part), at + 1, False
     elif word in _SMALL:
         total, current, at, last = 0, _SMALL[word], at + 1, 0
         if alone and 10 < current <= 20 and (year := _century(pieces, at)) is not None:
@@ -218,10 +232,10 @@ def _in_words(pieces: list[Piece], at: int, *, alone: bool) -> tuple[Fraction, i
         return None
     limit = 10**15
     while at < len(pieces):
-        word, following = _word(pieces, at), at + 1
+        word, following = word_at(pieces, at), at + 1
         if word == "and" and last in _SCALES.values():
-            word, following = _word(pieces, at + 1), at + 2
-            if _SCALES.get(_word(pieces, following), 0) or (word not in _SMALL and word not in _ORDINALS):
+            word, following = word_at(pieces, at + 1), at + 2
+            if _SCALES.get(word_at(pieces, following), 0) or (word not in _SMALL and word not in _ORDINALS):
                 break
         room = last in (0, 100) if current else last >= 1000
         if word in _ORDINALS and _fits(current, _ORDINALS[word], last):
@@ -233,7 +247,7 @@ def _in_words(pieces: list[Piece], at: int, *, alone: bool) -> tuple[Fraction, i
         elif word in _SCALES and _SCALES[word] >= 1000 and current and _SCALES[word] < limit:
             limit = last = _SCALES[word]
             total, current = total + current * limit, 0
-        elif word == "point" and _SMALL.get(_word(pieces, following), 10) < 10:
+        elif word == "point" and _SMALL.get(word_at(pieces, following), 10) < 10:
             return _decimals(pieces, following, total + current)
         else:
             break
@@ -250,57 +264,43 @@ def _fits(current: int, more: int, last: int) -> bool:
 
 def _century(pieces: list[Piece], at: int) -> tuple[int, int] | None:
     """The second half of a year that is read in two: nineteen eighty-four."""
-    years = _SMALL.get(_word(pieces, at), 0)
+    years = _SMALL.get(word_at(pieces, at), 0)
     if years < 10 or (at < len(pieces) and pieces[at].bound):
         return None
-    more = _SMALL.get(_word(pieces, at + 1), 0) if years >= 20 else 0
+    more = _SMALL.get(word_at(pieces, at + 1), 0) if years >= 20 else 0
     years, at = (years + more, at + 2) if 1 <= more <= 9 else (years, at + 1)
-    return None if _word(pieces, at) in _SMALL or _word(pieces, at) in _SCALES else (years, at)
+    return None if word_at(pieces, at) in _SMALL or word_at(pieces, at) in _SCALES else (years, at)
 
 
 def _decimals(pieces: list[Piece], at: int, whole: int) -> tuple[Fraction, int, bool]:
     digits = ""
-    while _SMALL.get(_word(pieces, at), 10) < 10:
-        digits += str(_SMALL[_word(pieces, at)])
+    while _SMALL.get(word_at(pieces, at), 10) < 10:
+        digits += str(_SMALL[word_at(pieces, at)])
         at += 1
     return Fraction(f"{whole}.{digits}"), at, False
 
 
+def _part(pieces: list[Piece], at: int) -> int:
+    """What a word divides by where "a" stands before it: "a half", "a quarter", "a third of it"; else 0."""
+    word, following = word_at(pieces, at), word_at(pieces, at + 1)
+    if not word or word.endswith("s") or word not in _PARTS or word == "halves":
+        return 0
+    if (at + 1 < len(pieces) and pieces[at + 1].bound) or following in ("past", "to", "after", "before"):
+        return 0
+    ends = following == "of" or at + 1 == len(pieces) or pieces[at + 1].kind == "mark"
+    return _PARTS[word] if ends or word in ("half", "quarter") else 0
+
+
 def _with_part(pieces: list[Piece], at: int, value: Fraction) -> tuple[Fraction, int, bool]:
     """A number with what makes it a fraction: "two thirds", "three and a half"."""
-    part = _PARTS.get(_word(pieces, at))
-    if part and 0 < value < part and value.denominator == 1 and (value == 1) != _word(pieces, at).endswith("s"):
+    part = _PARTS.get(word_at(pieces, at))
+    if part and 0 < value < part and value.denominator == 1 and (value == 1) != word_at(pieces, at).endswith("s"):
         return value / part, at + 1, False
-    if _word(pieces, at) == "and" and _word(pieces, at + 1) in ("a", "one") and _word(pieces, at + 2) == "half":
+    if word_at(pieces, at) == "and" and word_at(pieces, at + 1) in ("a", "one") and word_at(pieces, at + 2) == "half":
         return value + Fraction(1, 2), at + 3, False
     return value, at, False
 
 
-def _dates(pieces: list[Piece]) -> list[Piece]:
-    """The pieces with days of a month behind the month, as cardinal numbers: "the 5th of May" is "May 5"."""
-    out = list(pieces)
-    for at, piece in enumerate(pieces):
-        if piece.kind != "word" or piece.word not in _MONTHS:
-            continue
-        if at + 1 < len(out) and _day(out[at + 1]):
-            out[at].word, out[at + 1] = _MONTHS[piece.word], _cardinal(out[at + 1])
-            continue
-        number = at - 2 if at > 1 and out[at - 1].word == "of" else at - 1
-        if number >= 0 and _day(out[number]) and (number == at - 2 or piece.word != "may" or piece.capital):
-            month, day = out[at], _cardinal(out[number])
-            month.word = _MONTHS[piece.word]
-            out[number : at + 1] = [month, day, *[Piece("", "gap")] * (at - 1 - number)]
-    return [piece for piece in out if piece.kind != "gap"]
-
-
-def _day(piece: Piece) -> bool:
-    return piece.kind == "number" and piece.value in range(1, 32)
-
-
-def _cardinal(piece: Piece) -> Piece:
-    assert piece.value is not None
-    return Piece(number_word(piece.value), "number", value=piece.value)
-
-
-def _word(pieces: list[Piece], at: int) -> str:
+def word_at(pieces: list[Piece], at: int) -> str:
+    """The word that stands at a place; empty where it is none or a number."""
     return pieces[at].word if at < len(pieces) and pieces[at].kind == "word" else ""

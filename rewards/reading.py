@@ -8,19 +8,25 @@ and so is every character of a script that has no spaces.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
 import regex
 
+from .alike import alike, romans
 from .plain import plain
-from .quantities import UNITS, Piece, merge, number_word
+from .quantities import LARGE, UNITS, Piece, merge, number_word, whole
+from .spellings import SHORT, respell
+from .unspaced import LETTER, NUMERALS, numeral
 
 # fmt: off
 BREAKS = frozenset({"and", "but", "so", "because", "while", "then", "though", "although", "now"})
 NEGATORS = frozenset(
-    {"not", "no", "never", "neither", "nor", "without", "false", "wrong", "untrue", "incorrect", "不", "没", "沒"}
+    [
+        "not", "no", "never", "neither", "nor", "nobody", "hardly", "scarcely", "without", "false", "wrong", "untrue",
+        "incorrect", "不", "没", "沒",
+    ]
 )
 EXCLUDERS = frozenset({("instead", "of"), ("rather", "than"), ("other", "than"), ("anything", "but"), ("all", "but")})
 AUXILIARIES = frozenset(
@@ -40,10 +46,10 @@ FUNCTION_WORDS = (
             "i", "you", "he", "she", "it", "we", "they", "me", "him", "her", "us", "them", "my", "your", "his", "its",
             "our", "their", "this", "that", "these", "those", "there", "here", "who", "what", "which", "where",
             "when", "how", "of", "in", "on", "at", "to", "from", "by", "with", "for", "as", "than", "or", "if",
-            "about", "also", "too", "very", "just", "only", "yes", "yeah", "ok", "okay", "oh", "well", "sure",
-            "course",
+            "many", "several", "about", "also", "too", "very", "just", "only", "yes", "yeah", "ok", "okay", "oh",
+            "well", "sure", "course",
             "definitely", "certainly", "maybe", "perhaps", "probably", "please", "thanks", "thank", "think", "know",
-            "remember", "believe", "told", "said", "say", "am", "s", "t",
+            "remember", "believe", "told", "said", "say", "am", "s", "t", "both", "some", "any", "all",
         ]
     )
 )
@@ -69,17 +75,18 @@ _PIECE = regex.compile(
     | (?P<mail>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)
     | (?P<code>\#[0-9a-fA-F]{6}\b | (?<![\w.])0\d{2,}(?!\w|[.,]\d)
         | (?<![\w.])\d+(?:[.:/-]\d+){2,}(?!\w) | (?<![\w.])\d{1,2}:\d{2}(?!\d) | \d+\+(?!\w))
-    | (?P<short>(?:\p{L}\.){2,}(?:\p{L}(?![\p{L}\p{M}\p{N}]))?)
+    | (?P<short>(?:\p{L}\.|\p{Lu}\p{Ll}\.(?=\p{Lu}\b)){2,}(?:\p{L}(?![\p{L}\p{M}\p{N}]))?)
     | (?P<sign>(?<![\p{L}\p{M}\p{N}_)\]])[-+\u2013](?=\p{Sc}?\.?\d) | \u2212)
     | (?P<currency>(?:US|CA|AU|NZ|HK|A|C|S)?\p{Sc})
     | (?P<number>(?:
           \d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)? | \d{1,3}(?:['_\ ]\d{3})+(?![\d,])(?:\.\d+)?
         | \d{1,2}(?:,\d{2})+,\d{3}(?!\d)
         | \d+,\d{1,2}(?![\d,]) | \d*\.?\d+(?:/\d+(?![\d/]))?)(?:[eE][-+]?\d+(?!\w))?)
-      (?P<tail>(?:[ap]\.m\.|[\u00b2\u00b3\u00b9\u2070-\u209f]|[\p{L}\p{M}](?:[\p{L}\p{M}\p{N}]*(?:/\p{L}+)?))?)
+      (?P<tail>(?:[ap]\.m\.|[\u00b2\u00b3\u00b9\u2070-\u209f]|[[\p{L}\p{M}]--[UNSPACED]](?:[[\p{L}\p{M}\p{N}]--[UNSPACED]]*(?:/\p{L}+)?))?)
     | (?P<vulgar>[\u00bc-\u00be\u2150-\u215e])
     | (?P<degree>\u00b0(?:\s?[CF](?![\p{L}\p{N}]))?)
-    | (?P<letter>[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*)
+    | (?P<numeral>[NUMERALS]+)
+    | (?P<letter>[UNSPACED]\p{M}*)
     | (?P<word>(?:(?<!\S)\.(?=\p{L}{2}))?[[\p{L}\p{M}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]]+
         (?:(?:['_]|&(?=\p{L})|\.(?=\p{L})|(?<=\d)\.(?=\d))[\p{L}\p{M}\p{N}]+|/[hs](?!\w))*
         (?:(?:\+{1,2}|\#)(?![\p{L}\p{M}\p{N}])|(?<=(?<!\w)\w)\*(?!\w)|(?<=(?<!\w)\p{Lu}{1,2})[-\u2212](?=[\s.,;:!?)"]|$))?)
@@ -88,9 +95,10 @@ _PIECE = regex.compile(
     | (?P<join>(?<=[\p{L}\p{M}\p{N}])[-\u2013](?=[\p{L}\p{M}\p{N}]))
     | (?P<mark>\.{2,}|!{2,}|\?{2,}|[.,;:!?()\[\]{}\n|/])
     | (?P<symbol>[+=<>*^~@\#%&]{2,}|[^\s"'\\])
-    )""",
+    )""".replace("UNSPACED", LETTER).replace("NUMERALS", NUMERALS),
     regex.VERBOSE,
 )
+_NUMBERED = regex.compile(r"([A-Za-z]+)([1-9]\d*)")
 _ENDS = frozenset(".!?:\n")
 _ARROWS = frozenset({"=", "=>", "\u2192"})
 
@@ -124,7 +132,9 @@ class Text:
 @lru_cache(maxsize=32768)
 def parse(text: str) -> Text:
     """Split a text into words, clauses and list items."""
-    pieces = merge(_pieces(text)) or [Piece(word, "symbol") for word in text.split()]  # a lone quote or backslash
+    pieces = alike(merge(_pieces(text))) or [
+        Piece(word, "symbol") for word in text.split()
+    ]  # a lone quote or backslash
     return _Clauses().read(pieces)
 
 
@@ -186,7 +196,10 @@ class _Clauses:
     def mark(self, mark: str) -> None:
         self.close_item()
         length = len(self.words) - self.sentence
-        if (mark in ":\u2014" and length <= 4) or (mark in ".)" and length == 1 and self.words[-1].startswith("№")):
+        announces = mark in ":\u2014" and length <= 4
+        numbers = mark in ".)" and length == 1 and self.words[-1].startswith("№")
+        heads = mark == "\n" and all(word in LABELS or not word.isalnum() for word in self.words[self.sentence :])
+        if announces or numbers or heads:
             self.labels.update(range(self.sentence, len(self.words)))
         if self.open:
             if "?" in mark:
@@ -204,7 +217,7 @@ def _stands_alone(pieces: list[Piece], at: int) -> bool:
 
 
 def _pieces(text: str) -> list[Piece]:
-    text = plain(text)
+    text = respell(plain(text))
     if "'" in text:
         text = _CONTRACTION.sub(" not", _WONT.sub("will not", _CANNOT.sub("can not", text)))
         text = _ENDING.sub(" ", text)
@@ -221,7 +234,9 @@ def _pieces(text: str) -> list[Piece]:
         first = len(pieces)
         if kind == "simple":
             raw = found[kind]
-            pieces.append(Piece(raw.lower(), "word", raw[0].isupper()))
+            word = raw.lower()
+            value = 0 if word.strip("ivx") else romans(raw, pieces[-1] if pieces else None)
+            pieces.append(whole(value) if value else Piece(SHORT.get(word, word), "word", raw[0].isupper()))
         else:
             pieces += _read(kind, found[kind], found)
             if kind == "mark":
@@ -242,16 +257,21 @@ def _read(kind: str, raw: str, found: regex.Match[str]) -> list[Piece]:
     if kind == "currency":
         return [Piece(raw.removeprefix("US").casefold(), "currency")]
     if kind == "vulgar":
-        value = Fraction(unicodedata.numeric(raw)).limit_denominator(10)
-        return [Piece(f"№{value}", "number", value=value)]
+        part = Fraction(unicodedata.numeric(raw)).limit_denominator(10)
+        return [Piece(number_word(part), "number", value=part)]
     if kind == "degree":
         return [Piece(raw.replace(" ", "").casefold(), "symbol")]
+    if kind == "numeral":
+        value = numeral(raw)
+        return [Piece(raw, "word") if value is None else whole(value)]
     if kind == "url":
         return [Piece(regex.sub(r"^(https?://)?(www\.)?|/$", "", raw.casefold()), "word")]
     if kind == "short":
         return [Piece(_folded(raw.replace(".", "")), "word", raw[0].isupper())]
     if kind == "word" and "." in raw[1:]:
         return _dotted(raw)
+    if kind == "word" and (parts := _NUMBERED.fullmatch(raw)):  # B12 is B-12
+        return [Piece(parts[1].lower(), "word", raw[0].isupper()), replace(whole(int(parts[2])), bound=True)]
     if kind in ("symbol", "emoji"):
         return [Piece(raw if raw != "&" else "and", "symbol" if raw != "&" else "word")]
     return [Piece(_folded(raw), "word", raw[0].isupper())]
@@ -264,23 +284,23 @@ def _folded(word: str) -> str:
 
 
 def _number(digits: str, tail: str) -> list[Piece]:
-    tail = tail.replace(".", "").lower() if tail[:1].isascii() else tail
+    scale = LARGE.get(tail, 1)
+    tail = "" if scale > 1 else tail.replace(".", "").lower() if tail[:1].isascii() else tail
     body, _, below = digits.partition("/")
     if "," in body and len(body) - body.rindex(",") <= 3 and body.count(",") == 1:
         body = body.replace(",", ".")
-    value = Fraction(regex.sub(r"[,'_ ]", "", body))
+    value = scale * Fraction(regex.sub(r"[,'_ ]", "", body))
     word = number_word(value)
     if below:
         if not int(below) or Fraction(f"{body}/{below}").denominator != int(below):
             return [Piece(digits + tail, "word")]
         value = Fraction(f"{body}/{below}")
         word = f"{number_word(value)}"
+    if tail == "s" and len(digits) == 4 and digits.endswith("0"):  # the 1980s
+        return [Piece(digits + tail, "word")]
     if tail in ("st", "nd", "rd", "th"):
         return [Piece(number_word(value, ordinal=True), "number", value=value)]
-    if tail == "k":
-        value, tail = value * 1000, ""
-        word = number_word(value)
-    if tail and tail not in UNITS and tail not in ("am", "pm", "c", "f", "b", "bn", "mn"):
+    if tail and tail not in UNITS and tail not in ("am", "pm", "c", "f", "b"):
         return [Piece(f"{digits}{tail}", "word")]
     number = Piece(word, "number", value=value)
     return [number, Piece({"c": "°c", "f": "°f"}.get(tail, tail), "word")] if tail else [number]

@@ -12,7 +12,11 @@ from rxt_mrl.rewards.fact_recall import FactRecall
 from rxt_mrl.contracts import Ask
 from rxt_mrl.dialogues.sources import DataSettings, load_dialogues
 
-KINDS = yaml.safe_load((Path(__file__).parent / "kinds.yaml").read_text(encoding="utf-8"))
+KINDS = {
+    str(value): kind
+    for name in ("kinds.yaml", "spellings.yaml")
+    for value, kind in yaml.safe_load((Path(__file__).parent / name).read_text(encoding="utf-8")).items()
+}
 
 
 def score(value: str, answer: str, wrong: tuple[str, ...] = ()) -> float:
@@ -39,6 +43,15 @@ def test_a_unit_that_was_asked_for_may_be_said() -> None:
     assert judge.score("3 km", "3", "How many kilometers is it?", [Ask("3", 0)]) == 1.0
     assert judge.score("10 years old", "Tom is 10.", "How old is Tom?", [Ask("10", 0)]) == 1.0
     assert judge.score("3 kg", "There are 3.", "How many apples are there?", [Ask("3", 0)]) == 0.0
+
+
+def test_a_unit_that_was_asked_for_need_not_be_said() -> None:
+    judge = FactRecall()
+    assert judge.score("10", "He is 10 years old.", "How old is Tom?", [Ask("10 years old", 0)]) == 1.0
+    assert judge.score("10 months", "He is 10 years old.", "How old is Tom?", [Ask("10 years old", 0)]) == 0.0
+    assert judge.score("3", "It is 3 km.", "How many kilometers is it?", [Ask("3 km", 0)]) == 1.0
+    assert judge.score("3 miles", "It is 3 km.", "How many kilometers is it?", [Ask("3 km", 0)]) == 0.0
+    assert judge.score("3", "It is 3 km.", "How far is it?", [Ask("3 km", 0)]) == 0.0
 
 
 def test_a_part_of_something_longer_counts_where_the_reference_says_no_more() -> None:
