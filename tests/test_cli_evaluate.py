@@ -195,6 +195,28 @@ def test_an_interrupted_evaluation_goes_on(cli: Command, tmp_path: Path, monkeyp
     assert result(whole)["partial"] is None, "complete results are not replaced by partial ones"
 
 
+def test_no_result_replaces_another(cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        files.append(rows(tmp_path / name / "mine.jsonl", 3 if name == "a" else 4))
+    for file in (*files, files[1]):  # the second time it is the same evaluation
+        assert cli("evaluate", "oracle", "--data", file, *(["--out", "out"] if file == files[0] else [])).code == 0
+    assert cli("evaluate", "oracle", "--data", files[0]).code == 0
+    found = sorted((tmp_path / "evaluations").iterdir())
+    assert [result(folder)["episodes"] for folder in found] == [4, 3]
+    assert found[1].name.startswith(f"{found[0].name}-")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    (tmp_path / "paper").mkdir()
+    (tmp_path / "paper" / "table.tex").write_text("mine")
+    for folder in ("out", "paper"):
+        line = cli("evaluate", "oracle", "--data", files[1], "--out", folder).line
+        assert f"{folder}: holds other files than those of this evaluation; give a new or empty directory" in line
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert (tmp_path / "paper" / "table.tex").read_text() == "mine"
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 

@@ -1,18 +1,51 @@
-"""What an evaluation has done so far, on disk, so that an interrupted one goes on where it was."""
+"""The folder of an evaluation: whose results it holds, and what is done so far, so that an interrupted one goes on."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..errors import UserError
+from ..files import write_text
 from .questions import write
 
 _PLAN = "plan.json"
+
+
+def claim(folder: Path, plan: Mapping[str, Any], *, beside: bool) -> Path:
+    """The folder for the results of a plan: made, new or empty, or begun by the same plan before.
+
+    Args:
+        folder: where they are to go.
+        plan: everything that the results depend on; it is written there.
+        beside: of a folder that holds something else, take one beside it, with a digest of the plan in its name.
+
+    Returns:
+        Where they go.
+
+    Raises:
+        UserError: when the folder holds something else, or cannot be made.
+    """
+    content = json.dumps(plan, indent=2, sort_keys=True, default=str)
+    if beside and _holds_other(folder, content):
+        folder = folder.with_name(f"{folder.name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}")
+    if _holds_other(folder, content):
+        raise UserError(f"{folder}: holds other files than those of this evaluation; give a new or empty directory")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / _PLAN, content)
+    return folder
+
+
+def _holds_other(folder: Path, content: str) -> bool:
+    plan = folder / _PLAN
+    if plan.is_file() and plan.read_text(encoding="utf-8", errors="replace") == content:
+        return False
+    return any(path != plan and not path.is_dir() for path in folder.rglob("*"))
 
 
 class Parts:
@@ -20,17 +53,11 @@ class Parts:
 
     Args:
         folder: made if it is not there.
-        plan: everything that the questions depend on; what was kept under another plan is forgotten.
     """
 
-    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        content = json.dumps(plan, indent=2, sort_keys=True, default=str)
-        path = folder / _PLAN
-        if not path.is_file() or path.read_text(encoding="utf-8") != content:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            path.write_text(content, encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
 
     def kept(self, name: str) -> pd.DataFrame | None:
         """What was kept under a name so far."""

@@ -16,7 +16,7 @@ from ..model import RxT
 from ..model.hub import fetch
 from ..model.published import convert_published
 from ..runs import checkpoints
-from ..runs.directory import listed
+from ..runs.contents import listed
 
 REPORT = "conversion.json"
 

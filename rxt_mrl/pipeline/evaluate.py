@@ -17,7 +17,7 @@ from rich.console import Console
 
 from ..display import Bars, say, screen
 from ..errors import UserError
-from ..evaluation.parts import Parts
+from ..evaluation.parts import Parts, claim
 from ..evaluation.plots import plot_retention
 from ..evaluation.questions import write
 from ..evaluation.report import Results, joined, retention_table
@@ -51,7 +51,8 @@ def evaluate_target(
 
     The results go to ``evaluation/<stage>-<sources>-<steps>/`` of the run that the target lies in, else to
     ``evaluations/<target>-<sources>-<steps>/``; what else differs from the run's recipe, or from the defaults, follows
-    in the name. The same command goes on with an evaluation that was interrupted.
+    in the name. Where a folder of this name holds other results all the same (of other weights, or of a file of the
+    same name elsewhere), a digest follows. The same command goes on with an evaluation that was interrupted.
 
     Args:
         target: a run (its last complete stage), a checkpoint folder (in a run or not), a published checkpoint (folder
@@ -61,7 +62,7 @@ def evaluate_target(
         steps: follow-ups of each dialogue; None: as the recipe says.
         episodes: held-out dialogues; None: as the recipe says.
         tokenizer: folder with the tokenizer of a checkpoint that brings none.
-        out: folder for the results.
+        out: folder for the results: new, empty, or of the same evaluation.
         as_json: print JSON in place of the table.
         assignments: ``--set`` changes of the recipe (the score's reward, the controls, ...).
         trust_code: run the Python files that a run's stored recipe names.
@@ -71,7 +72,8 @@ def evaluate_target(
         The folder with ``retention.json`` and ``answers.parquet``.
 
     Raises:
-        UserError: no such target, data that do not fit, or a stored recipe that names code.
+        UserError: no such target, data that do not fit, a stored recipe that names code, or an ``out`` that holds
+            something else.
         KeyboardInterrupt: after Ctrl-C, with the results so far written and marked as partial.
     """
     changes = list(assignments)
@@ -87,7 +89,8 @@ def evaluate_target(
         sources = [held_out(opened, source, split) for source in dict.fromkeys(data or default)]
         if len({source.name for source in sources}) < len(sources):
             raise UserError(f"--data: two sources are called {sources[-1].name!r} in reports; rename a file or folder")
-        folder = out or _folder(opened, sources, changes)
+        plan = {source.name: _plan(opened, source) for source in sources}
+        folder = claim(out or _folder(opened, sources, changes), plan, beside=out is None)
         work = _Evaluation(opened, sources, folder, console, as_json)
         try:
             work.run()
@@ -189,13 +192,17 @@ class _Evaluation:
         return f"{recipe['name']}, seed {recipe['seed']}, after {self.target.name.replace('_', ' ')}"
 
     def _parts(self, source: HeldOut) -> Parts:
-        plan = {
-            "target": self.target.identity,
-            "subject": source.subject.about(),
-            "dialogues": source.digest,
-            "settings": source.settings.model_dump(mode="json", exclude={"batch_size"}),
-        }
-        return Parts(self.folder / "parts" / source.name, plan)
+        return Parts(self.folder / "parts" / source.name)
+
+
+def _plan(target: Target, source: HeldOut) -> dict[str, Any]:
+    """Everything that the results on a source depend on."""
+    return {
+        "target": target.identity,
+        "subject": source.subject.about(),
+        "dialogues": source.digest,
+        "settings": source.settings.model_dump(mode="json", exclude={"batch_size"}),
+    }
 
 
 def _remarks(name: str, result: Mapping[str, Any]) -> list[str]:

@@ -24,29 +24,22 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..files import WriteError, read_json, reason, write_json, write_text
 from . import ranks
+from .contents import foreign, listed
 from .lock import FILE as LOCK
 from .lock import Lock
-from .trackers import FILE as TRACKERS
 from .trackers import TENSORBOARD, Trackers, Wanted
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _MARK = "recipe.yaml"
-_WRITTEN: dict[str, tuple[str, ...] | None] = {
-    **dict.fromkeys((_MARK, LOCK, "progress.json", "metrics.jsonl", TRACKERS)),
-    **dict.fromkeys(("tensorboard", "checkpoints", "not_finite", "plugins")),
-    "rollouts": (".jsonl",),
-    "evaluation": (".json", ".png", ".parquet", ".html", ".csv", ".md", ".tex", ".part"),
-}
-"""What a run writes, with the endings of the files in a folder where they tell a run's files from a user's."""
 
 
 class RunDir:
@@ -116,8 +109,8 @@ class RunDir:
             )
         if not overwrite:
             raise UserError(f"--out {path}: already holds a run; --resume goes on with it, --overwrite replaces it")
-        if foreign := _foreign(path, inside):
-            raise UserError(f"--overwrite: {path} holds {foreign}, which is not of a run; move it away first")
+        if theirs := foreign(path):
+            raise UserError(f"--overwrite: {path} holds {theirs}, which is not of a run; move it away first")
         if path.is_symlink() or path.resolve() == Path.cwd() or path.is_mount():
             raise UserError(f"--overwrite: {path} is a link, a mount point or the working directory; empty it yourself")
         if listed(_beside(path)):
@@ -125,6 +118,8 @@ class RunDir:
                 f"--overwrite: {_beside(path)} is left of an earlier one that did not complete a stage; go on with it "
                 "by --resume, or remove it"
             )
+        if listed(_aside(path)):
+            raise UserError(f"--overwrite: {_aside(path)} is in the way of the old run; move it away first")
         Lock(path).release()
 
     def take_place(self) -> Path:
@@ -138,7 +133,7 @@ class RunDir:
         """
         if self._takes is None:
             return self.path
-        place, old = self._takes, self._takes.with_name(self._takes.name + ".old")
+        place, old = self._takes, _aside(self._takes)
         lock = Lock(place)  # nobody may begin there in between
         self._close_tensorboard()  # it writes by the old path
         try:
@@ -155,7 +150,8 @@ class RunDir:
             self._trackers.moved(place)
         lock.moved(old)
         lock.release()
-        shutil.rmtree(old, ignore_errors=True)
+        if foreign(old) is None:  # what a user has put there since stays, beside the run
+            shutil.rmtree(old, ignore_errors=True)
         return place
 
     @classmethod
@@ -328,28 +324,12 @@ class RunDir:
             self._lock = None
 
 
-def listed(path: Path) -> list[str]:
-    """What a folder holds, sorted; nothing where it does not exist. What every new file system has does not count."""
-    return sorted(entry.name for entry in path.iterdir() if entry.name != "lost+found") if path.is_dir() else []
-
-
 def _beside(path: Path) -> Path:
     return path.with_name(path.name + ".new")
 
 
-def _foreign(path: Path, inside: Sequence[str]) -> str | None:
-    """The first thing in a run directory that no run has written."""
-    for name in inside:
-        if name not in _WRITTEN and not name.endswith(".part"):
-            return name
-        ending = _WRITTEN.get(name)
-        if ending is None or not (path / name).is_dir():
-            continue
-        for file in sorted((path / name).iterdir()):
-            of_evaluate = (file / "retention.json").is_file() or (file / "parts").is_dir()
-            if not (of_evaluate if file.is_dir() else file.name.endswith(ending)):
-                return f"{name}/{file.name}"
-    return None
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + ".old")
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

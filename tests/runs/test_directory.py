@@ -54,15 +54,32 @@ def test_another_run_is_replaced_by_the_first_complete_stage(run: RunDir) -> Non
     assert RunDir(run.path).recipe_path.read_text() == "recipe: {seed: 1}\n"
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "rollouts/notes.txt", "evaluation/mine/figure.png"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notes.txt", "figures/a.png", "rollouts/notes.txt", "evaluation/mine/figure.png", "evaluation/poster.png",
+        "checkpoints/mrl/notes.txt", "checkpoints/mine/weights.bin", "tensorboard/notes.txt", "plugins/notes.txt",
+    ],
+)  # fmt: skip
 def test_what_a_user_put_into_a_run_is_not_removed(run: RunDir, name: str) -> None:
     run.close()
     file = run.path / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("mine")
-    with pytest.raises(UserError, match=f"holds {'/'.join(name.split('/')[:2])}, which is not of a run"):
+    with pytest.raises(UserError, match=f"holds {name}, which is not of a run"):
         RunDir.create(run.path, "", overwrite=True)
     assert file.read_text() == "mine"
+
+
+def test_what_a_user_puts_into_a_run_while_another_replaces_it_stays(run: RunDir) -> None:
+    run.close()
+    other = RunDir.create(run.path, "recipe: {seed: 1}\n", overwrite=True)
+    (run.path / "notes.txt").write_text("mine")
+    other.take_place()
+    other.close()
+    assert (run.path.with_name("run.old") / "notes.txt").read_text() == "mine"
+    with pytest.raises(UserError, match=r"run\.old is in the way of the old run; move it away first"):
+        RunDir.check_free(run.path, overwrite=True)
 
 
 def test_one_process_trains_at_a_time(run: RunDir) -> None:
