@@ -19,7 +19,9 @@ class WriteError(UserError):
     """A file could not be written: a full disk, a limit, a folder that may not be written to. What was there stays."""
 
     def __init__(self, path: Path, error: Exception) -> None:
-        super().__init__(f"{path}: cannot be written ({reason(error)})")
+        # torch's writer of zip files says where it stands, and not why
+        why = "the disk is full, or a limit is reached" if "inline_container" in str(error) else reason(error)
+        super().__init__(f"{path}: cannot be written ({why})")
 
 
 def reason(error: BaseException) -> str:
@@ -38,14 +40,15 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: for anything that goes wrong inside.
     """
-    part = path.with_name(f"{path.name}.part")
+    place = Path(os.path.realpath(path))  # a link stays, and leads to the new file
+    part = place.with_name(f"{place.name}.part")
     try:
         part.unlink(missing_ok=True)
         with part.open("xb") as file:
             mode = os.fstat(file.fileno()).st_mode
         yield part
         part.chmod(mode & 0o777)
-        os.replace(part, path)
+        os.replace(part, place)
     except BaseException as error:
         _remove(part)
         if isinstance(error, Exception) and not isinstance(error, UserError):
@@ -89,6 +92,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         save_file(dict(tensors), part, metadata=None if metadata is None else dict(metadata))
 
 
+def read_text(path: Path, advice: str = "") -> str:
+    """Read a text; see :func:`read_json`."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise damaged(path, error, advice) from error
+
+
 def read_json(path: Path, advice: str = "") -> dict[str, Any]:
     """Read a JSON object.
 
@@ -99,9 +110,10 @@ def read_json(path: Path, advice: str = "") -> dict[str, Any]:
     Raises:
         UserError: when it cannot be read or is something else.
     """
+    text = read_text(path, advice)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise damaged(path, error, advice) from error
     if not isinstance(content, dict):
         raise damaged(path, ValueError(f"a JSON {type(content).__name__}, not an object"), advice)

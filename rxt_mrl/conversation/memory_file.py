@@ -7,16 +7,27 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import NonNegativeInt
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from rxt_mrl.errors import UserError
-from rxt_mrl.files import write_tensors
+from rxt_mrl.files import reason, write_tensors
 from rxt_mrl.model.rxt import RxT
+from rxt_mrl.settings import Settings, validate
 
 FORMAT = "rxt-mrl memory 1"
+
+
+class _Header(Settings):
+    """What the file says of its memory."""
+
+    config: dict[str, Any]
+    seeds: list[int]
+    turns: list[NonNegativeInt]
 
 
 @dataclass(frozen=True)
@@ -32,9 +43,11 @@ def save_memory(path: str | Path, model: RxT, memory: Tensor, *, seeds: Sequence
     """Write a memory. The file appears whole or not at all.
 
     Raises:
-        UserError: when the folder does not exist, or the file cannot be written.
+        UserError: when the folder does not exist, the file cannot be written, or is there and holds something else.
     """
     path = Path(path)
+    if path.exists() and not holds_memory(path):
+        raise UserError(f"cannot save the memory to {path}: the file holds something else; give another")
     if not path.parent.is_dir():
         raise UserError(f"cannot save the memory to {path}: the folder {path.parent} does not exist")
     metadata = {
@@ -69,12 +82,15 @@ def load_memory(path: str | Path, model: RxT, *, any_weights: bool = False) -> S
             if metadata.get("format") != FORMAT:
                 raise UserError(f"{path} is not a memory file: format {metadata.get('format')!r}, expected {FORMAT!r}")
             memory = file.get_tensor("memory")
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a memory file: {error}") from error
+    where = f"{path} is not a memory file"
     try:
-        stored, seeds, turns = (json.loads(metadata[name]) for name in ("config", "seeds", "turns"))
-    except (KeyError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is not a memory file: its header is damaged ({error})") from error
+        said = {name: json.loads(metadata[name]) for name in _Header.model_fields}
+    except (KeyError, ValueError, RecursionError) as error:
+        raise UserError(f"{where}: its header is damaged ({reason(error)})") from error
+    header = validate(_Header, said, where)
+    stored = header.config
     own = _architecture(model)
     for name in sorted(stored.keys() | own.keys()):
         if stored.get(name) != own.get(name):
@@ -85,14 +101,27 @@ def load_memory(path: str | Path, model: RxT, *, any_weights: bool = False) -> S
     expected = (config.num_layers, memory.shape[1] if memory.dim() == 4 else 1, config.slots, config.embed_dim)
     if tuple(memory.shape) != expected:
         raise UserError(f"{path} holds a memory of shape {tuple(memory.shape)}; this model has {expected}")
+    if not memory.is_floating_point() or not memory.isfinite().all():
+        raise UserError(f"{where}: it holds values that are no finite numbers")
+    if not len(header.seeds) == len(header.turns) == memory.shape[1]:
+        raise UserError(f"{where}: its header is damaged (not one seed and one count of turns for each conversation)")
     if not any_weights and metadata.get("weights") != fingerprint(model):
         raise UserError(f"{path} was written by a model with other weights; allowed: the same weights, or any_weights")
     parameter = next(model.parameters())
     return SavedMemory(
         memory.to(parameter.device, parameter.dtype),
-        tuple(seeds),
-        tuple(turns),
+        tuple(header.seeds),
+        tuple(header.turns),
     )
+
+
+def holds_memory(path: Path) -> bool:
+    """Whether a file is one of :func:`save_memory`, of whatever model."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError):
+        return False
 
 
 def fingerprint(model: RxT) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..display import busy, say
 from ..errors import UserError
 from ..model import SamplingConfig
 from ..runs import checkpoints
+from ..settings import validate
 from .batch import Token
 from .known import example
 from .single import Conversation
@@ -47,14 +49,13 @@ def run_chat(
         _check_place(memory)
     if isinstance(sys.stdin, io.TextIOWrapper):  # a byte that is no text is a sign that the model does not know
         sys.stdin.reconfigure(errors="replace")
+    sampling = validate(SamplingConfig, {"temperature": temperature}, "--temperature")
     place = checkpoints.locate(checkpoint)
     with busy(f"loading {place}"):
         model, tokenizer = checkpoints.load(place)
-    conversation = Conversation(
-        model, tokenizer, sampling=SamplingConfig(temperature=temperature), seed=seed, background=True
-    )
+    conversation = Conversation(model, tokenizer, sampling=sampling, seed=seed, background=True)
     try:
-        if memory is not None and memory.exists():
+        if memory is not None and os.path.lexists(memory):
             conversation.restore(memory)
             say(console, f"memory restored from {memory}, after {conversation.turns} messages")
         run = checkpoints.run_of(place)
@@ -89,7 +90,7 @@ def _talk(conversation: Conversation, console: Console, read: Callable[[str], st
             return
         if not sys.stdin.isatty():  # a terminal shows what is typed
             console.print(message, highlight=False, markup=False, soft_wrap=True)
-        if message == "/quit":
+        if message.split(" ")[0] == "/quit":
             return
         try:
             _respond(conversation, message, console)
@@ -113,6 +114,8 @@ def _respond(conversation: Conversation, message: str, console: Console) -> None
             raise UserError("/save: give a file")
         conversation.save(Path(argument))
         console.print(f"saved to {argument}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    elif re.fullmatch(r"/[a-z]+", command):
+        raise UserError(f"{command}: unknown; allowed: /forget, /save FILE, /quit")
     elif message:
         console.print("rxt: ", end="", style="bold")
         for event in conversation.ask(message):

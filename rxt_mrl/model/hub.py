@@ -89,6 +89,8 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor], source: str) -> N
         if tensors[name].shape != target.shape:
             shapes = f"{tuple(tensors[name].shape)}; allowed: {tuple(target.shape)}"
             raise UserError(f"{source}: {name} has shape {shapes}")
+        if tensors[name].is_floating_point() != target.is_floating_point():
+            raise UserError(f"{source}: {name} holds {tensors[name].dtype}; allowed: {target.dtype}")
         target.data.copy_(tensors[name])
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from safetensors import safe_open
 
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
-from ..files import damaged, read_json
+from ..files import damaged, read_json, read_text
 from ..model import RxT
 from ..model.hub import HubModel
 from . import ranks
@@ -47,7 +48,7 @@ def load(folder: Path) -> tuple[RxT, DialogueTokenizer]:
             f"{folder}: the model has {model.config.vocab_size} tokens and the tokenizer {tokenizer.vocab_size}"
         )
     known = folder / _FINGERPRINT
-    if known.is_file() and known.read_text(encoding="utf-8").strip() != tokenizer.fingerprint:
+    if os.path.lexists(known) and read_text(known, _advice(folder)).strip() != tokenizer.fingerprint:
         raise UserError(
             f"{folder}: tokenizer.json is not the one that the model was trained with ({_FINGERPRINT} says another): "
             "its ids mean other words"
@@ -57,8 +58,9 @@ def load(folder: Path) -> tuple[RxT, DialogueTokenizer]:
 
 def _advice(folder: Path) -> str:
     """What to do about a damaged checkpoint: which of the run's others are whole."""
+    of_run = RunDir.holds_run(folder.parent.parent)
     found = sorted(path.parent for path in folder.parent.glob(f"*/{_FILES[0]}") if path.parent != folder)
-    good = [other.name for other in found if _whole(other)]
+    good = [other.name for other in found if of_run and _whole(other)]
     return f"whole checkpoints beside it: {', '.join(good)}" if good else "put back a copy of it, or train anew"
 
 

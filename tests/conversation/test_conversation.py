@@ -233,6 +233,14 @@ def test_wrong_memory_files_are_refused(model: RxT, tokenizer: DialogueTokenizer
         Conversations(model, tokenizer, 2).restore(path)
     with pytest.raises(UserError, match="does not exist"):
         Conversation(model, tokenizer).save(tmp_path / "missing" / "memory")
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match=r"thesis\.tex: the file holds something else; give another"):
+        Conversation(model, tokenizer).save(tmp_path / "thesis.tex")
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    Conversation(model, tokenizer).save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    Conversation(model, tokenizer).restore(tmp_path / "elsewhere")
 
 
 def test_bad_input_is_refused_at_the_call(model: RxT, tokenizer: DialogueTokenizer) -> None:

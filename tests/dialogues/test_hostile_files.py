@@ -16,7 +16,7 @@ from rxt_mrl.contracts import Dialogue, Interaction
 from rxt_mrl.dialogues import DialogueTokenizer
 from rxt_mrl.dialogues.schema import to_row
 from rxt_mrl.dialogues.sources import DataSettings, load_dialogues, load_texts
-from rxt_mrl.dialogues.sources.inspect import settings_of
+from rxt_mrl.dialogues.sources.inspect import inspect_source, settings_of
 from rxt_mrl.errors import UserError
 
 NAMES = ["a[1]", "a[!x]", "a*", "a?", "a#b", "a b", "ä", "a{b,c}", "-a", "a'b", "hf:a"]
@@ -144,5 +144,19 @@ def test_a_folder_with_a_data_script(tmp_path: Path) -> None:
 def test_two_columns_of_one_name(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["query", "query"]), path)
-    with pytest.raises(UserError, match=r"rows\.parquet.*no reader fits its columns \(query\)"):
+    with pytest.raises(UserError, match=r"rows\.parquet row 1: there are two columns 'query'"):
         load_dialogues(settings_of(path))
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_of_rows_is_no_conversation_whatever_the_file_is_called(tmp_path: Path, indent: int | None) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps([to_row(told(name)) for name in ("Rex", "Tom")], indent=indent))
+    assert load_dialogues(settings_of(path)).dialogues == [told("Rex"), told("Tom")]
+
+
+def test_other_columns_stay_out_of_what_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(to_row(told("Rex")) | {"topic": {"names": ["pets"], "size": 1e400}}) + "\n")
+    assert inspect_source(path, write=tmp_path / "written")["round_trip"] == 1
+    assert load_dialogues(settings_of(tmp_path / "written")).dialogues == [told("Rex")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import pickle
 import shutil
@@ -16,6 +17,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from rxt_mrl import yaml12
+from rxt_mrl.conversation.memory_file import FORMAT, save_memory
+from rxt_mrl.runs.checkpoints import load
 
 Command = Callable[..., Any]
 
@@ -141,6 +144,20 @@ def files(folder: Path, tiny: Path) -> None:
     write("blank.jsonl", "\n \n")
     write("cut.jsonl", rows + rows[:-20])
     write("half.jsonl", rows + json.dumps(ROW | {"answer": "x \ud83d"}) + "\n")
+    write("repeated.jsonl", '{"query": "a", "query": "b", "answer": "c"}\n')
+    write("string.jsonl", json.dumps(ROW | {"interactions": json.dumps([TURN])}) + "\n")
+    write("null.jsonl", rows + "null\n")
+    write(
+        "negative.jsonl", json.dumps(ROW | {"interactions": [{**TURN, "asks": [{"value": "x", "told_at": -3}]}]}) + "\n"
+    )
+    write("number.jsonl", json.dumps(ROW | {"interactions": [{**TURN, "asks": [{"value": 3, "told_at": 0}]}]}) + "\n")
+    write("unknown.jsonl", '{"query": NaN, "answer": "b"}\n')
+    write("twice.csv", "query,query,answer\na,b,c\n")
+    write("ragged.csv", "query,answer\na\nb,c,d\n")
+    write("wide.csv", "query,answer\na,b\n".encode("utf-16"))
+    write("dialogues.csv", "query,answer,interactions\na,b,[]\n")
+    write("blank.csv", "")
+    write("wider.jsonl", rows.encode("utf-32"))
     write("column.jsonl", json.dumps({"question": "a", "answer": "b"}) + "\n")
     write("types.jsonl", json.dumps(ROW | {"query": 7}) + "\n")
     write("emptied.jsonl", json.dumps(ROW | {"answer": " "}) + "\n")
@@ -224,7 +241,11 @@ def checkpoints(folder: Path, finished: Path) -> None:
     last, before = sorted(vocabulary, key=vocabulary.get)[-2:]
     vocabulary[last], vocabulary[before] = vocabulary[before], vocabulary[last]
     (damaged("permuted") / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (damaged("sealed") / "tokenizer.sha256").write_bytes(b"\xff")
+    whole = {key: value.long() if key == first else value for key, value in state.items()}
+    save_file(whole, damaged("whole") / "model.safetensors", metadata={"format": "pt"})
     (folder / "memory").write_text("no memory")
+    memories(folder, good)
     (folder / "emptied").mkdir()
 
     def run(name: str) -> Path:
@@ -246,6 +267,16 @@ def checkpoints(folder: Path, finished: Path) -> None:
     stored["recipe"]["evaluation"]["reward"] = None
     stored["recipe"]["data"]["sources"]["main"] = {"source": "theirs/theirs.py:mine"}
     (run("their-data") / "recipe.yaml").write_text(yaml12.text_of(stored))
+
+
+def memories(folder: Path, checkpoint: Path) -> None:
+    """Memory files that are damaged in one way each."""
+    model = load(checkpoint)[0]
+    tensor = model.initial_memory(1, seeds=[0]).detach()
+    save_memory(folder / "of-none", model, tensor, seeds=[], turns=[])
+    save_memory(folder / "of-before", model, tensor, seeds=[0], turns=[-5])
+    save_memory(folder / "of-nobody", model, tensor * math.nan, seeds=[0], turns=[0])
+    save_file({"memory": tensor}, folder / "of-nothing", metadata={"format": FORMAT, "config": "[1]"})
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int] | None]:

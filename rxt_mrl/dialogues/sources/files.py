@@ -7,7 +7,7 @@ nothing is copied to a cache and a file's name is a name, never a pattern.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,15 +166,23 @@ def table_records(place: str, tables: Iterable[pa.Table]) -> Iterator[Record]:
         except (pa.ArrowException, OSError, ValueError) as error:
             yield Record(place, number + 1, RowError(f"the file cannot be read from here on ({_first_line(error)})"))
             return
+        if twice := twice_in(table.column_names):
+            yield Record(place, number + 1, RowError(f"there are two columns '{twice}'"))
+            return
         for row in _python_rows(table):
             number += 1
             yield Record(place, number, row)
 
 
+def twice_in(names: Sequence[str]) -> str | None:
+    """The first name that is there more than once."""
+    return next((name for name in names if names.count(name) > 1), None)
+
+
 def _python_rows(table: pa.Table) -> Iterable[Any]:
     try:
         return table.to_pylist()
-    except (ValueError, OverflowError):  # bytes that are not UTF-8, two columns of one name, a date outside of time
+    except (ValueError, OverflowError):  # bytes that are not UTF-8, a date outside of time
         return [_python_row(table.slice(index, 1)) for index in range(table.num_rows)]
 
 

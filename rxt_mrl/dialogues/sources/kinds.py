@@ -120,8 +120,15 @@ def _kind_of_file(file: Path, suffix: str, columns: Columns) -> str:
             return "chat"
         return "babi" if isinstance(first, str) and first.startswith("1 ") else "tinystories"
     table = _TABLES.get(suffix)
-    rows = first_rows(chat_files([file], ChatOptions()))
+    records = list(islice(chat_files([file], ChatOptions()), LOOKED_AT))
+    rows = first_rows(iter(records))
+    if table is None and not rows:  # of what has a reader of its own, that one says what is wrong
+        raise UserError(f"data: '{file}': {records[0].value if records else 'the file is empty'}")
     content = content_of_rows(rows, columns)
+    if table is None and content == "dialogues":
+        raise UserError(
+            f"data: '{file}': a table has no room for '{columns.interactions}'; save it as JSON lines or parquet"
+        )
     if content == "conversations" or (table is None and content is not None):
         return "chat"
     if table is None or (content is None and rows):

@@ -15,6 +15,9 @@ from .rows import Record, RowError
 CONTAINERS = ("data", "rows", "dialogues", "dialogs", "conversations", "examples", "instances", "samples", "items")
 """Keys under which a JSON object usually holds its rows."""
 
+TURNS = ("interactions", "messages", "conversations", "conversation", "dialog", "dialogue", "turns")
+"""Keys under which a row usually holds its turns: a list of such is no conversation, but rows."""
+
 
 def lines_of(file: Path) -> Iterator[tuple[int, str | RowError]]:
     """Numbered lines of a UTF-8 text file; a line that is not UTF-8 is a :class:`RowError`."""
@@ -37,7 +40,7 @@ def lines_of(file: Path) -> Iterator[tuple[int, str | RowError]]:
 
 def json_records(files: Iterable[Path], rows: str | None = None) -> Iterator[Record]:
     """Objects of JSON-lines files by line number (blank lines are passed over); those of a JSON array, or of the list
-    inside of one top-level object, by position.
+    inside of one top-level object, by position, whatever the file's suffix.
 
     Args:
         files: all of them UTF-8.
@@ -47,7 +50,7 @@ def json_records(files: Iterable[Path], rows: str | None = None) -> Iterator[Rec
         UserError: an object has no list there.
     """
     for file in files:
-        whole = _whole(file) if suffix_of(file) == ".json" else None
+        whole = _whole(file)
         if whole is not None:
             yield from _rows_of(file, whole, rows)
             continue
@@ -55,7 +58,16 @@ def json_records(files: Iterable[Path], rows: str | None = None) -> Iterator[Rec
             if isinstance(line, RowError):
                 yield Record(file.name, number, line, "line")
             elif line.strip():
-                yield Record(file.name, number, parse_json(line), "line")
+                for row in _of_line(parse_json(line)):
+                    yield Record(file.name, number, row, "line")
+
+
+def _of_line(value: Any) -> list[Any]:
+    """The row of a line; several where it is an array of them, and not one conversation as a list of turns."""
+    rows = isinstance(value, list) and any(
+        isinstance(item, Mapping) and not item.keys().isdisjoint(TURNS) for item in value
+    )
+    return value if rows else [value]
 
 
 def _whole(file: Path) -> Any:
@@ -64,13 +76,15 @@ def _whole(file: Path) -> Any:
     first, second = next(lines, None), next(lines, None)
     if not isinstance(first, str) or isinstance(second, RowError):
         return None
-    array = first.lstrip().startswith("[")
-    if not array and _is_json(first) and second is not None:
+    array = first.lstrip().startswith("[") and suffix_of(file) == ".json"
+    if not array and _is_json(first) and (second is not None or suffix_of(file) != ".json"):
         return None  # JSON lines
     try:
         with opened(file) as stream:
-            return json.loads(stream.read().decode("utf-8-sig"))
+            return _json(stream.read().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
+        if suffix_of(file) != ".json":
+            return None
         if array or not (second is not None and _is_json(second)):
             return RowError(f"not valid JSON ({first_line(error)}); JSON lines can be read in part")
         return None
@@ -84,10 +98,22 @@ def _is_json(line: str) -> bool:
     return not isinstance(parse_json(line), RowError)
 
 
+def _json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_mapping)
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key '{next(name for name in names if names.count(name) > 1)}' is given twice")
+    return found
+
+
 def parse_json(line: str) -> Any:
     """The value of a text; a :class:`RowError` where it is no JSON."""
     try:
-        return json.loads(line)
+        return _json(line)
     except json.JSONDecodeError as error:
         cut = ", the line breaks off" if error.pos >= len(line.rstrip()) or not line.endswith("\n") else ""
         return RowError(f"not valid JSON at column {error.colno} ({error.msg}{cut})")

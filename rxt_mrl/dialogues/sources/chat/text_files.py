@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..files import arrow_records, parquet_records
+from ..files import arrow_records, parquet_records, twice_in
 from ..line_files import json_records, lines_of, parse_json
 from ..opening import suffix_of
 from ..rows import Record, RowError
@@ -116,10 +116,22 @@ def _table_records(files: Iterable[Path]) -> Iterator[Record]:
                 numbers.append(number)
         separator = "\t" if suffix_of(file) == ".tsv" else ","
         try:
-            for count, row in enumerate(csv.DictReader(good, delimiter=separator), start=1):
-                yield Record(file.name, count, {key: _cell(value) for key, value in row.items() if key is not None})
+            table = csv.DictReader(good, delimiter=separator)
+            names = table.fieldnames or ()
+            if twice := twice_in(names):
+                yield Record(file.name, 1, RowError(f"there are two columns '{twice}'"), "line")
+                continue
+            for count, row in enumerate(table, start=1):
+                yield Record(file.name, count, _table_row(row, len(names)))
         except csv.Error as error:
             yield Record(file.name, 1, RowError(f"not a table of separated values ({error})"))
+
+
+def _table_row(row: Mapping[str | None, Any], width: int) -> dict[str, Any] | RowError:
+    cells = sum(len(value) if key is None else value is not None for key, value in row.items())
+    if cells != width:
+        return RowError(f"the row has {cells} cells, and there are {width} columns")
+    return {str(key): _cell(value) for key, value in row.items()}
 
 
 _STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
