@@ -92,6 +92,7 @@ _COLORS = frozenset(
 )
 # fmt: on
 _UNSPACED = regex.compile(f"[{LETTER}]")
+_PERHAPS = frozenset({"maybe", "perhaps", "probably", "possibly"})
 _COUNTED = frozenset({"#", "number", "no"})
 _OR = frozenset({"or", "或", "还", "還"})
 _AND = frozenset({"and", "和", "与", "與", "跟"})
@@ -293,6 +294,7 @@ def hedges(text: Text, value: Sequence[str], known: frozenset[str]) -> bool:
         word
         for at, word in enumerate(words)
         if (symbols or not is_symbol(word))
+        and word not in _PERHAPS
         and not ((at in text.labels or not at) and (word in LABELS or is_number(word)) and word not in value)
     ]
     content = [word for word in said if word not in FUNCTION_WORDS and (word in known or not _UNSPACED.match(word))]

@@ -221,7 +221,7 @@ def _in_words(pieces: list[Piece], at: int, *, alone: bool) -> tuple[Fraction, i
     elif word in ("a", "an", "one") and (part := _part(pieces, at + 1)):
         return Fraction(1, part), at + 2, False
     elif word in ("half", "quarter") and (part := _part(pieces, at)):
-        return Fraction(1, part), at + 1, False
+        return Fraction(1, part), at + 1 + (word_at(pieces, at + 1) in ("a", "an")), False
     elif word in _SMALL:
         total, current, at, last = 0, _SMALL[word], at + 1, 0
         if alone and 10 < current <= 20 and (year := _century(pieces, at)) is not None:

@@ -28,7 +28,10 @@ NEGATORS = frozenset(
         "incorrect", "不", "没", "沒",
     ]
 )
-EXCLUDERS = frozenset({("instead", "of"), ("rather", "than"), ("other", "than"), ("anything", "but"), ("all", "but")})
+EXCLUDERS = frozenset(
+    {("instead", "of"), ("rather", "than"), ("other", "than"), ("anything", "but"), ("all", "but"), ("anywhere", "but"),
+     ("anyone", "but"), ("everything", "but"), ("i", "doubt")}
+)
 AUXILIARIES = frozenset(
     [
         "is", "are", "was", "were", "be", "been", "do", "does", "did", "has", "have", "had", "can", "could", "will",

@@ -256,7 +256,9 @@ def storyworld(
 
     content = {"steps": steps, "strategy": strategy, "level": level}
     config = validate(world.StoryworldConfig, content, "storyworld")
-    for path in world.write(config, episodes, out, seed=seed).values():
+    with busy(f"making {episodes} dialogues"):
+        paths = world.write(config, episodes, out, seed=seed)
+    for path in paths.values():
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 

@@ -40,6 +40,11 @@ class Tokens(NamedTuple):
         return Tokens(self.ids.to(device), self.mask.to(device))
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: "1 row", "2 rows"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def half_character(text: str) -> str | None:
     """What is wrong with a text that holds a lone surrogate, as JSON's ``"\\ud83d"`` or a byte that is not UTF-8 gives
     one; None for all others. No file, terminal or tokenizer takes such a text."""

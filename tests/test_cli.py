@@ -132,7 +132,7 @@ def test_chat_until_the_end_of_input(cli: Command, finished: Path) -> None:
         "chat", finished, stdin="My dog is red.\n\n/save\n" + "long " * 200 + "\n/forget\nWhat colour is my dog?\n"
     )
     assert outcome.code == 0, outcome.err
-    assert outcome.out.count("rxt: ") == 3
+    assert outcome.out.count("rxt: ") == 2
     assert "/save: give a file" in outcome.out
     assert "tokens" in outcome.out  # of the message that is too long; the talk goes on
     assert "forgotten" in outcome.out

@@ -106,4 +106,4 @@ def test_the_commands_run_in_their_order(folder: Path) -> None:
         assert shown.code == 0, (line, shown.text)
         assert not [said for said in shown.lines if CUT.search(said)], shown.text
         assert not [said for said in shown.lines if len(said) > 80 and "/" not in said], shown.text
-    assert "round trip: 1 dialogues written" in on_screen(["data", "my_dialogues.jsonl"], cwd=folder).text
+    assert "round trip: 1 dialogue written" in on_screen(["data", "my_dialogues.jsonl"], cwd=folder).text

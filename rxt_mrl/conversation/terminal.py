@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -117,8 +118,11 @@ def _respond(conversation: Conversation, message: str, console: Console) -> None
     elif re.fullmatch(r"/[a-z]+", command):
         raise UserError(f"{command}: unknown; allowed: /forget, /save FILE, /quit")
     elif message:
+        events = conversation.ask(message)
+        with busy("answering"):  # the first answer compiles the loops of generation
+            first = next(events, None)
         console.print("rxt: ", end="", style="bold")
-        for event in conversation.ask(message):
+        for event in chain([first], events):
             if isinstance(event, Token):
                 console.print(event.text, end="", highlight=False, markup=False)
         console.print()

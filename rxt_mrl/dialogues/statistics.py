@@ -16,6 +16,7 @@ import numpy as np
 
 from ..contracts import Dialogue
 from ..display import table
+from ..texts import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -126,14 +127,14 @@ class DataReport:
     def lines(self) -> list[str]:
         """Everything but the lengths, as lines of text."""
         steps = ", ".join(f"{count} with {number}" for number, count in sorted(self.follow_ups.items()))
-        out = [f"{self.dialogues} dialogues by follow-ups: {steps or 'none'}"]
+        out = [f"{counted(self.dialogues, 'dialogue')} by follow-ups: {steps or 'none'}"]
         if any(found.limit is not None for found in self.lengths.values()):
             out.append(f"{self.cut} dialogues have a text over its limit")
         if not self.asked:
             return [*out, "no facts are annotated: scored by similarity to the reference only"]
         share = self.annotated / max(self.turns, 1)
         out.append(
-            f"{share:.0%} of {self.turns} follow-ups ask annotated facts: {self.asked} facts, "
+            f"{share:.0%} of {counted(self.turns, 'follow-up')} ask annotated facts: {counted(self.asked, 'fact')}, "
             f"{self.told_first} told in the first interaction, {self.told_later} later"
         )
         distances = ", ".join(f"{distance}: {count}" for distance, count in sorted(self.distances.items()))

@@ -12,6 +12,7 @@ from rich.text import Text
 from ..display import table
 from ..errors import UserError
 from ..runs import RunDir, write_json
+from ..texts import counted
 
 Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``Retention.to_json()`` by stage and by data source; stages in their order, the main source first."""
@@ -87,7 +88,7 @@ def retention_table(results: Results, title: str | None = None) -> Table:
     sources = list(dict.fromkeys(source for found in results.values() for source in found))
     if title is None and results:
         last = next(iter(list(results.values())[-1].values()))
-        said = f"{last['episodes']} held-out dialogues of {last['steps']} steps"
+        said = f"{counted(last['episodes'], 'held-out dialogue')} of {counted(last['steps'], 'step')}"
         title = f"Fact recall, %, on {said}: {', '.join(sources)}"
     names = (name for name, _ in _COLUMNS)
     made = table("after stage", *names, "score\n0-10", "PPL", "tokens\nright", title=title)

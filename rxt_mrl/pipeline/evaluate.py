@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from ..display import Bars, say, screen
+from ..display import Bars, busy, say, screen
 from ..errors import UserError
 from ..evaluation.parts import Parts, claim
 from ..evaluation.plots import plot_retention
@@ -25,6 +25,7 @@ from ..evaluation.retention import Retention, evaluate
 from ..plugins import untrusted
 from ..reports.write import write_report
 from ..runs import write_json
+from ..texts import counted
 from . import provenance
 from .recipe_files import override, texts_of
 from .targets import HeldOut, Target, held_out, open_target
@@ -97,7 +98,8 @@ def evaluate_target(
         except KeyboardInterrupt:
             work.interrupted()
             raise
-        path = work.write()
+        with busy("writing the report"):
+            path = work.write()
     if as_json:
         console.print_json(path.read_text(encoding="utf-8"))
         return folder
@@ -215,7 +217,7 @@ def _remarks(name: str, result: Mapping[str, Any]) -> list[str]:
         share, count, worth = 100 * bits["agreement"], bits["questions"], bits["told_median"]
         lines.append(
             f"{name}: the interaction whose omission costs most is the one that told the fact for {share:.1f} % of "
-            f"{count} questions; it is worth {worth:.2f} bits in the median"
+            f"{counted(count, 'question')}; it is worth {worth:.2f} bits in the median"
         )
     gain = result["memory_gain"]["wiped"]
     if gain is not None:

@@ -341,8 +341,9 @@ class _Pipeline:
         say(self.console, effect_lines(self.results) + list(self.recipe.beside))
         folder = self.run_dir.path
         try:
-            report = self._write(results) if self.recipe.evaluation_sources else []
-            pictures = [*self._pictures(results), *self._curves()]
+            with busy("writing report and pictures"):
+                report = self._write(results) if self.recipe.evaluation_sources else []
+                pictures = [*self._pictures(results), *self._curves()]
         except (OSError, WriteError) as error:
             said = str(error) if isinstance(error, UserError) else f"{self.run_dir.evaluation_dir}: {reason(error)}"
             raise UserError(f"{said}; everything is trained and measured, only the report is missing") from error

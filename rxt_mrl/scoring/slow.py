@@ -14,21 +14,27 @@ import functools
 import hashlib
 import inspect
 import json
+import math
 import os
 import random
 import sqlite3
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from .. import plugins
 from ..contracts import Calls, MissingColumnError, Reward, RewardContext
+from ..errors import UserError
 
 LONGEST_PAUSE = 60.0
 """Seconds between two tries, at most."""
+
+
+class CacheError(UserError):
+    """Scores can neither be kept nor read again."""
 
 
 class SlowReward:
@@ -74,8 +80,11 @@ class SlowReward:
                 raise outcome
         return outcomes
 
-    def start(self, context: RewardContext) -> Callable[[], list[Any]]:
+    def start(self, context: RewardContext, *, bounded: bool = True) -> Callable[[], list[Any]]:
         """Begin to score a batch; what comes back waits for the scores.
+
+        A value outside [0, 1] (``bounded``; else one that is not finite) is a failure as any other: the judge is asked
+        again, and what it said is not kept.
 
         The function that is returned gives for each episode what the reward returned for it, or the exception with
         which it failed in the end.
@@ -87,7 +96,7 @@ class SlowReward:
             place = self._key(alone)
             order.append(place)
             if place not in running:
-                running[place] = _submit(self._score(alone, place))
+                running[place] = _submit(self._score(alone, place, bounded))
 
         def finish() -> list[Any]:
             outcomes = {place: _outcome(future) for place, future in running.items()}
@@ -95,21 +104,25 @@ class SlowReward:
 
         return finish
 
-    async def _score(self, context: RewardContext, place: str) -> Any:
+    async def _score(self, context: RewardContext, place: str, bounded: bool) -> Any:
         cache = _cache(self.calls)
         known = cache.get(place) if cache else None
-        if known is not None:
+        if known is not None and _will_do(known[0], bounded):
             return known[0]
         async with _runtime().gate(self.calls.limit, self._identity):
-            value = await self._try(context)
-        if cache and (value is None or isinstance(value, float)):
+            value = await self._try(context, bounded)
+        if cache:
             cache.put(place, value)
         return value
 
-    async def _try(self, context: RewardContext) -> Any:
+    async def _try(self, context: RewardContext, bounded: bool) -> float | None:
         for attempt in range(self.calls.retries + 1):
             try:
-                return _one(await asyncio.wait_for(self._call(context), self.calls.timeout))
+                value = _one(await asyncio.wait_for(self._call(context), self.calls.timeout))
+                if not _will_do(value, bounded):
+                    allowed = "a float in [0, 1]" if bounded else "a finite number"
+                    raise ValueError(f"returned {value:g}, expected {allowed}")
+                return value
             except MissingColumnError:
                 raise
             except TimeoutError:
@@ -118,15 +131,18 @@ class SlowReward:
                 failure = error
             if attempt < self.calls.retries:
                 pause = self.calls.backoff * 2**attempt * random.uniform(0.5, 1.0)
-                await asyncio.sleep(min(max(pause, float(getattr(failure, "retry_after", 0) or 0)), LONGEST_PAUSE))
+                await asyncio.sleep(min(max(pause, _asked_pause(failure)), LONGEST_PAUSE))
         raise failure
 
     async def _call(self, context: RewardContext) -> Any:
-        if _is_async(self.plugin_target):
-            return await self.plugin_target(context)  # type: ignore[misc]
-        return await asyncio.get_running_loop().run_in_executor(
-            _runtime().threads(self.calls.limit), self.plugin_target, context
-        )
+        try:
+            if _is_async(self.plugin_target):
+                return await self.plugin_target(context)  # type: ignore[misc]
+            return await asyncio.get_running_loop().run_in_executor(
+                _runtime().threads(self.calls.limit), self.plugin_target, context
+            )
+        except (SystemExit, KeyboardInterrupt) as error:  # would end the loop, and all would wait for ever
+            raise RuntimeError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
 
     @functools.cached_property
     def _identity(self) -> str:
@@ -165,6 +181,19 @@ def _is_async(reward: Any) -> bool:
     return inspect.iscoroutinefunction(reward) or (
         not inspect.isroutine(reward) and inspect.iscoroutinefunction(type(reward).__call__)
     )
+
+
+def _will_do(value: float | None, bounded: bool) -> bool:
+    return value is None or (0 <= value <= 1 if bounded else math.isfinite(value))
+
+
+def _asked_pause(failure: Exception) -> float:
+    """Seconds that a server wants to be left alone for: the header ``Retry-After`` of a client's error, or its own."""
+    headers = getattr(getattr(failure, "response", None), "headers", None) or {}
+    try:
+        return float(getattr(failure, "retry_after", None) or headers.get("Retry-After") or 0)
+    except (TypeError, ValueError):  # a date
+        return 0.0
 
 
 def _one(value: Any) -> float | None:
@@ -213,9 +242,9 @@ class _Runtime:
         return self._gates[name]
 
     def threads(self, limit: int) -> ThreadPoolExecutor:
-        """Threads for as many blocking calls."""
+        """Threads for as many blocking calls, and for those that nobody waits for any longer but that still hang."""
         if limit not in self._threads:
-            self._threads[limit] = ThreadPoolExecutor(limit, thread_name_prefix="slow-rewards")
+            self._threads[limit] = ThreadPoolExecutor(4 * limit, thread_name_prefix="slow-rewards")
         return self._threads[limit]
 
 
@@ -256,24 +285,32 @@ class _Cache:
     """Scores by key in a SQLite file, which several processes may use at once."""
 
     def __init__(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
         self._file = file
-        with closing(self._open()) as base, base:
+        with self._open() as base:
             base.execute("CREATE TABLE IF NOT EXISTS scores (place TEXT PRIMARY KEY, score REAL)")
 
     def get(self, place: str) -> tuple[float | None] | None:
         """The score in a tuple, or None where there is none."""
-        with closing(self._open()) as base:
+        with self._open() as base:
             row = base.execute("SELECT score FROM scores WHERE place = ?", (place,)).fetchone()
         return None if row is None else (row[0],)
 
     def put(self, place: str, score: float | None) -> None:
         """Keep a score."""
-        with closing(self._open()) as base, base:
+        with self._open() as base:
             base.execute("INSERT OR REPLACE INTO scores VALUES (?, ?)", (place, score))
 
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._file, timeout=30)
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._file, timeout=30)) as base, base:
+                yield base
+        except (sqlite3.Error, OSError) as error:
+            raise CacheError(
+                f"{self._file}: scores cannot be kept there: {error}; delete it, name another folder in RXT_MRL_CACHE, "
+                "or set calls: {cache: false}"
+            ) from error
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import torch
 from .. import plugins
 from ..contracts import MissingColumnError, Reward, RewardContext
 from ..errors import UserError
-from .slow import SlowReward
+from .slow import CacheError, SlowReward
 
 _SLACK = 1e-4
 """How far outside [0, 1] a value may be by rounding; it is clamped."""
@@ -48,7 +48,7 @@ def begin_reward(
     if not isinstance(reward, SlowReward):
         result = _evaluated(reward, context, name, bounded)
         return lambda: result
-    wait = reward.start(context)
+    wait = reward.start(context, bounded=bounded)
     return lambda: _answered(wait(), reward, context, name, bounded)
 
 
@@ -60,6 +60,8 @@ def _answered(
     for error in failed.values():
         if isinstance(error, MissingColumnError):
             raise MissingColumnError(f"reward {name!r} {error}")
+        if isinstance(error, CacheError):  # no answer's fault, so none is left out for it
+            raise error
     said = [None if row in failed else value for row, value in enumerate(outcomes)]
     values, problems = _checked(said, reward, context, name, bounded)
     return values, [*problems, *(_report(reward, name, context, row, error) for row, error in failed.items())]

@@ -145,3 +145,62 @@ def test_a_reward_of_the_whole_episode_is_paid_at_the_last_step() -> None:
     assert total(RewardContext.from_text(["q"], ["a"], history=history, step=2, steps=3)).valid.tolist() == [False]
     last = RewardContext.from_text(["q"], ["a"], history=[[("a", "b")] * 3], step=3, steps=3)
     assert total(last).total.tolist() == [1.0]
+
+
+FAULTY = """
+import asyncio, sys
+
+from rxt_mrl.contracts import reward
+
+said = []
+
+
+async def odd(context):
+    said.append(context.generated.text[0])
+    return {value} if len(said) < 7 else 0.5
+
+
+@reward(concurrent=True)
+def leaves(context):
+    sys.exit("enough")
+
+
+async def leaves_too(context):
+    sys.exit("enough")
+"""
+
+
+def faulty(folder: Path, name: str, value: str = "0", **more: Any) -> WeightedReward:
+    file = folder / "faulty.py"
+    file.write_text(FAULTY.format(value=value))
+    term = {"use": f"{file}:{name}", "calls": {"backoff": 0.01, "retries": 1}}
+    return WeightedReward(RewardSpec.model_validate({"terms": [term], **more}))
+
+
+@pytest.mark.parametrize(("value", "said"), [("float('nan')", "nan"), ("7", "7"), ("-0.5", "-0.5")])
+def test_a_value_that_will_not_do_is_asked_again_and_never_kept(tmp_path: Path, value: str, said: str) -> None:
+    for _ in range(2):
+        with pytest.raises(RewardError, match=rf"reward 'odd': returned {said}, expected a float in \[0, 1\]"):
+            faulty(tmp_path, "odd", value)(answers(1))
+    again = faulty(tmp_path, "odd", value, on_error="skip")
+    assert [again(answers(1)).total.tolist() for _ in range(2)] == [[0.0], [0.5]]
+
+
+@pytest.mark.parametrize("name", ["leaves", "leaves_too"])
+def test_a_reward_that_leaves_the_process_is_an_error_of_it(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RewardError, match=rf"reward '{name}': RuntimeError: SystemExit: enough at .*faulty\.py:\d+"):
+        faulty(tmp_path, name)(answers(2))
+
+
+def test_a_server_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> None:
+    with serving(Judge(fault=lambda number: "limited" if not number else "", retry_after=1)) as judge:
+        started = time.perf_counter()
+        assert WeightedReward(spec(tmp_path, judge))(answers(1)).total.tolist() == [0.0]
+    assert time.perf_counter() - started >= 1
+
+
+def test_a_cache_that_cannot_be_used_is_one_line(tmp_path: Path, cache: Path) -> None:
+    cache.mkdir()
+    (cache / "scores.sqlite").write_text("no database " * 100)
+    with pytest.raises(UserError, match=r"scores\.sqlite: scores cannot be kept there: file is not a database; delete"):
+        faulty(tmp_path, "odd", "0.5", on_error="skip")(answers(1))

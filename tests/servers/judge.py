@@ -21,8 +21,8 @@ Fault = Callable[[int], str]
 class Judge:
     """Scores an answer 1 when it is "right", and counts."""
 
-    def __init__(self, seconds: float = 0.0, fault: Fault = lambda number: "") -> None:
-        self.seconds, self.fault = seconds, fault
+    def __init__(self, seconds: float = 0.0, fault: Fault = lambda number: "", retry_after: int = 0) -> None:
+        self.seconds, self.fault, self.retry_after = seconds, fault, retry_after
         self.asked: Counter[str] = Counter()
         self.calls = self.now = self.most = 0
         self.url = ""
@@ -56,6 +56,8 @@ def serving(judge: Judge) -> Iterator[Judge]:
             status, text = judge.answer(body["messages"][0]["content"])
             try:
                 self.send_response(status)
+                if judge.retry_after:
+                    self.send_header("Retry-After", str(judge.retry_after))
                 self.end_headers()
                 self.wfile.write(text.encode())
             except BrokenPipeError:

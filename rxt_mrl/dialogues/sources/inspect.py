@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...contracts import NEVER_TOLD, Ask, Dialogue
 from ...display import busy, say, table
 from ...errors import UserError
+from ...texts import counted
 from ..statistics import DataReport, Limits, describe
 from .kinds import Content, content_of_rows, first_rows, no_reader, settings_of
 from .load import load_dialogues, load_pairs, load_texts, rows_of
@@ -90,8 +91,9 @@ def inspect_source(
         console.print(_dialogue_table(index, dialogue, content))
     statistics = describe(dialogues, tokenizer, limits)
     _print_statistics(statistics, console, content)
-    written = round_trip(items, content, split, write)
-    say(console, f"round trip: {len(items)} {content} written as parquet, read back, equal")
+    with busy("writing them and reading them back"):
+        written = round_trip(items, content, split, write)
+    say(console, f"round trip: {counted(len(items), content[:-1])} written as parquet, read back, equal")
     if written is not None:
         size = f"{written.stat().st_size / 1024:,.0f} KB"
         for line in (f"wrote      {written} ({size})", f"read it    rxt-mrl data {quote(str(written.parent))}"):

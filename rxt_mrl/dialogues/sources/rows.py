@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 from ...contracts import OWN_WORDS, Dialogue
 from ...errors import UserError
 from ...settings import Settings
-from ...texts import half_character
+from ...texts import counted, half_character
 from ..schema import from_row, to_row
 from .tally import Tally
 
@@ -123,7 +123,7 @@ class LoadReport:
 
     def lines(self, show: int = 5) -> list[str]:
         """The report as lines of text, with the first ``show`` bad rows."""
-        out = [f"{self.source} [{self.split}]: {self.read} rows read, {self.kept} kept, {len(self.bad)} bad"]
+        out = [f"{self.source} [{self.split}]: {counted(self.read, 'row')} read, {self.kept} kept, {len(self.bad)} bad"]
         out += [f"  passed over: {count} ({reason})" for reason, count in sorted(self.passed.items())]
         out += [f"  bad: {row}" for row in self.bad[:show]]
         if len(self.bad) > show:
