@@ -6,15 +6,13 @@ head grouping as in RXT.md 1.5: query head j reads key/value head ``j // (query 
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import products
 from .config import AttentionConfig, RopeLayout
-from .device import unrounded
+from .device import attention_dtype, products_dtype, unrounded
 from .rope import rotate
 
 
@@ -44,7 +42,8 @@ class Attention(nn.Module):
 
     def project_kv(self, x: Tensor, rotation: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Keys and values ``(B, kv heads, T, head dim)`` of x ``(B, T, D)``; keys rotated if a rotation is given."""
-        k, v = self.kv_proj(x).unflatten(-1, (2, self.kv_heads, self.head_dim)).unbind(-3)
+        kv = self.kv_proj(x).to(attention_dtype(self.kv_proj.weight))
+        k, v = kv.unflatten(-1, (2, self.kv_heads, self.head_dim)).unbind(-3)
         if rotation is not None:
             k = rotate(k, rotation, self.layout)
         return k.transpose(1, 2), v.transpose(1, 2)
@@ -74,13 +73,13 @@ class Attention(nn.Module):
             rotation: rotates the queries, if given.
             causal: query i reads keys 0..i.
         """
-        q = self.q_proj(x).unflatten(-1, (self.query_heads, self.head_dim))
+        q = self.q_proj(x).to(attention_dtype(self.q_proj.weight)).unflatten(-1, (self.query_heads, self.head_dim))
         if rotation is not None:
             q = rotate(q, rotation, self.layout)
         out = grouped_attention(
             q.transpose(1, 2), k, v, mask=mask, causal=causal, dropout=self.dropout if self.training else 0.0
         )
-        return self.out_proj(out.transpose(1, 2).flatten(-2))
+        return self.out_proj(out.transpose(1, 2).flatten(-2).to(products_dtype(self.out_proj.weight)))
 
     def forward(
         self,
@@ -104,7 +103,8 @@ def grouped_attention(
 ) -> Tensor:
     """``scaled_dot_product_attention`` for any numbers of query and key/value heads that divide each other.
 
-    With fewer query than key/value heads ("reversed" SQA) the queries are tiled: 0..Q-1, 0..Q-1, ...
+    Computed in the inputs' precision, under autocast too. With fewer query than key/value heads ("reversed" SQA) the
+    queries are tiled: 0..Q-1, 0..Q-1, ...
     """
     query_heads, kv_heads = q.shape[1], k.shape[1]
     if query_heads < kv_heads:
@@ -112,16 +112,8 @@ def grouped_attention(
     if not k.is_contiguous() and k.mT.is_contiguous() and mask is None and not causal and not dropout:
         return _products(q, k, v)
     options = {"attn_mask": mask, "is_causal": causal, "dropout_p": dropout, "enable_gqa": query_heads > kv_heads}
-    if q.dtype == torch.bfloat16 and q.device.type == "cpu" and torch.is_grad_enabled():
-        return _in_float32(q, k, v, options)
-    return products.aside(F.scaled_dot_product_attention, q, k, v, **options)
-
-
-def _in_float32(q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
-    """Attention in float32 of bfloat16 inputs: torch's backward pass in bfloat16 takes ten times as long on a CPU."""
     with unrounded(q.device):
-        out = products.aside(F.scaled_dot_product_attention, q.float(), k.float(), v.float(), **options)
-    return out.to(q.dtype)
+        return products.aside(F.scaled_dot_product_attention, q, k, v, **options)
 
 
 def _products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from ..errors import UserError
 from .cache import KVCache, MemoryKV
 from .checks import check_memory, check_tokens
 from .config import DecoderConfig, RxTConfig
-from .device import products_dtype, unrounded, use_kernels
+from .device import attention_dtype, unrounded, use_kernels
 from .hub import HubModel
 from .layers import Stack, mean_stats
 from .moe import RouterStats
@@ -124,7 +124,7 @@ class Decoder(Stack, HubModel):
             length,
             attention.head_dim,
             device=weight.device,
-            dtype=products_dtype(weight),
+            dtype=attention_dtype(weight),
             transposed=use_kernels(weight),
         )
 

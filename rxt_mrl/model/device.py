@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -13,9 +14,32 @@ Precision = Literal["float32", "bfloat16"]
 """Of a forward pass; weights, memories and log-probabilities are float32 in both."""
 
 
-def computing(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+_rounding = False
+"""Of the whole process; no object of a thread, which torch.compile would take for a constant."""
+
+
+@contextmanager
+def computing(precision: Precision, device: torch.device) -> Iterator[None]:
     """Matrix products in so many bits inside; in bfloat16 by autocast: memories and residual streams stay float32."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+    global _rounding
+    if precision == "float32":
+        yield
+        return
+    before, _rounding = _rounding, True
+    try:
+        with torch.autocast(device.type, torch.bfloat16):
+            yield
+    finally:
+        _rounding = before
+
+
+def rounding() -> bool:
+    """Whether this is computed in bfloat16 by :func:`computing`, parts that :func:`unrounded` spares included.
+
+    Then what a rollout and its replay compute in different ways has to agree to the last bit: a number halfway between
+    two of bfloat16 is rounded to either, which changes every later number a little, and the rounding of many.
+    """
+    return _rounding
 
 
 def unrounded(device: torch.device) -> AbstractContextManager[Any]:
@@ -27,6 +51,20 @@ def products_dtype(weight: Tensor) -> torch.dtype:
     """What factors of matrix products with a weight are rounded to: autocast's type, or the weight's own."""
     kind = weight.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+
+
+def attention_dtype(weight: Tensor) -> torch.dtype:
+    """What attention computes in, over projections with a weight: as their products, but on a CPU never in bfloat16.
+
+    There torch's attention in bfloat16 rounds inside, from shape to shape otherwise, and its backward pass takes ten
+    times as long as in float32. Around a rollout and its replay (:func:`rounding`) even float32 is too little: the last
+    bit of a sum depends on how many terms there are, and the one reads token by token what the other reads at once.
+    From float64 both are rounded to the same number.
+    """
+    kind = products_dtype(weight)
+    if weight.device.type != "cpu":
+        return kind
+    return torch.float64 if rounding() else torch.promote_types(kind, torch.float32)
 
 
 def use_kernels(weight: Tensor) -> bool:

@@ -30,8 +30,11 @@ def activate(hidden: Tensor, activation: Activation, gated: bool) -> Tensor:
     if not gated:
         return function(hidden)
     linear, gate = hidden.chunk(2, dim=-1)
-    # In place where nothing is kept for gradients: the widest tensors of the model are here.
-    return linear * function(gate) if torch.is_grad_enabled() else linear.mul_(function(gate))
+    # In place where nothing is kept for gradients: the widest tensors of the model are here. But in few bits a product
+    # with what is no block in memory rounds once more, before its bias is added.
+    if torch.is_grad_enabled() or hidden.dtype.itemsize < 4:
+        return linear * function(gate)
+    return linear.mul_(function(gate))
 
 
 class FeedForward(nn.Module):

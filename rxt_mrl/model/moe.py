@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import FeedForwardConfig, MoEConfig
-from .device import unrounded, use_kernels
+from .device import attention_dtype, unrounded, use_kernels
 from .feedforward import FeedForward, activate
 
 _FEW_PER_EXPERT = 32
@@ -68,8 +68,10 @@ class MoE(nn.Module):
 
     def route(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Probabilities ``(N, experts)``, and weights and indices ``(N, k)`` of the chosen experts, of x ``(N, D)``."""
+        weight = self.router.weight
+        kind = torch.promote_types(weight.dtype, attention_dtype(weight))
         with unrounded(x.device):  # rounded, two passes over the same tokens may choose other experts
-            probabilities = self.router(x.to(self.router.weight.dtype)).softmax(-1)
+            probabilities = F.linear(x.to(kind), weight.to(kind)).softmax(-1).to(weight.dtype)
         top, index = probabilities.topk(self.config.top_k, dim=-1)
         return probabilities, top / (top.sum(-1, keepdim=True) + 1e-9), index
 

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from .config import NormType
-from .device import unrounded, use_kernels
+from .device import rounding, unrounded, use_kernels
 
 
 def inverse_rms(x: Tensor) -> Tensor:
     """One over the root mean square of the last dimension ``(..., 1)``; eps is the dtype's, as in ``nn.RMSNorm``."""
     # vector_norm reads x once and writes nothing of its size. With gradients vecdot is better: its backward pass
-    # takes half the time of the other formulas', F.rms_norm on CPU included.
-    if torch.is_grad_enabled():
+    # takes half the time of the other formulas', F.rms_norm on CPU included. Where products are rounded
+    # there is one formula.
+    if torch.is_grad_enabled() or rounding():
         with unrounded(x.device):  # autocast would round it on a CPU, and the whole state with it
             square = torch.linalg.vecdot(x, x).unsqueeze(-1)
     else:

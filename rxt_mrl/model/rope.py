@@ -63,7 +63,8 @@ def rotate(x: Tensor, rotation: Tensor, layout: RopeLayout) -> Tensor:
         rotation: complex, broadcastable to ``(..., tokens, heads, dim/2)``, from :class:`Rope`.
         layout: how the rotated pairs are written.
     """
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    wide = x if x.dtype == torch.float64 else x.float()
+    pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)))
     rotated = torch.view_as_real(pairs * rotation)
     if layout == "split":
         rotated = rotated.mT

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from .attention import grouped_attention
 from .config import AttentionConfig, MemoryAttentionConfig, RopeLayout
+from .device import attention_dtype, products_dtype
 from .norms import inverse_rms
 from .rope import rotate
 
@@ -106,15 +107,18 @@ class LayerAttention(nn.Module):
         layers, batch, tokens, _ = x.shape
         q = _normed(self.q_proj, x, norm).view(layers * batch, tokens, self.query_heads, self.head_dim)
         out = grouped_attention(q.transpose(1, 2), k, v, mask=mask, dropout=self.dropout if self.training else 0.0)
-        out = self.out_proj(out.transpose(1, 2).reshape(layers, batch * tokens, -1))
+        out = out.to(products_dtype(self.out_proj.weight)).transpose(1, 2).reshape(layers, batch * tokens, -1)
+        out = self.out_proj(out)
         return out.view(layers, batch, tokens, -1)
 
 
 def _normed(linear: LayerLinear, x: Tensor, norm: nn.Module | None) -> Tensor:
-    """``linear(norm(x))`` of x ``(L, B, T, D)``, as ``(L, B * T, outputs)``."""
+    """``linear(norm(x))`` of x ``(L, B, T, D)``, as ``(L, B * T, outputs)`` for an attention."""
     if norm is None or isinstance(norm, LayerRMSNorm):
-        return linear(x.flatten(1, 2), norm)
-    return linear(norm(x).flatten(1, 2))
+        out = linear(x.flatten(1, 2), norm)
+    else:
+        out = linear(norm(x).flatten(1, 2))
+    return out.to(attention_dtype(linear.weight))
 
 
 class GatedMemoryNorm(nn.Module):

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from .attention import Attention
 from .cache import KVCache, MemoryKV
-from .device import products_dtype, unrounded
+from .device import attention_dtype, products_dtype, unrounded
 from .layers import Layer
 from .rope import Rope, rotate
 
@@ -87,14 +87,19 @@ class Projections:
         self.head_dim, self.split = attention.head_dim, attention.layout == "split"
         weights = [attention.q_proj.weight] + ([attention.kv_proj.weight] if fused else [])
         # Rounded once, not at every token.
-        kind = products_dtype(attention.q_proj.weight)
+        kind, self.attention_dtype = products_dtype(attention.q_proj.weight), attention_dtype(attention.q_proj.weight)
         self.weight = torch.cat(weights).to(kind).t().contiguous()
         self.out_weight = attention.out_proj.weight.to(kind).t().contiguous()
         bias: Tensor | None = attention.out_proj.bias
         self.out_bias = None if bias is None else bias.to(kind)
 
+    def heads(self, h: Tensor) -> Tensor:
+        """The projections of h ``(B, D)``, for an attention: ``(B, heads, head dim)``."""
+        return (h @ self.weight).view(len(h), -1, self.head_dim).to(self.attention_dtype)
+
     def out(self, context: Tensor) -> Tensor:
         """The output projection of ``(B, heads * head dim)``."""
+        context = context.to(self.out_weight.dtype)
         if self.out_bias is None:
             return context @ self.out_weight
         return torch.addmm(self.out_bias, context, self.out_weight)
@@ -113,7 +118,8 @@ class TorchSteps(DecoderSteps):
         super().__init__([_TorchLayerStep(i, layer) for i, layer in enumerate(layers)])
         first = layers[0].attention
         device = first.q_proj.weight.device
-        unit = torch.eye(first.head_dim, device=device).expand(capacity, -1, -1)
+        kind = torch.promote_types(attention_dtype(first.q_proj.weight), torch.float32)
+        unit = torch.eye(first.head_dim, device=device, dtype=kind).expand(capacity, -1, -1)
         self._rotations = rotate(unit, rope(capacity, device), first.layout)  # (positions, head dim, head dim)
 
     def position(self, cache: KVCache) -> tuple[Tensor, Tensor | None]:
@@ -124,7 +130,7 @@ class TorchSteps(DecoderSteps):
 class _TorchLayerStep(LayerStep):
     def self_attention(self, own: Projections, h: Tensor, at: tuple[Tensor, Tensor | None], cache: KVCache) -> Tensor:
         rotation, mask = at
-        heads = (h @ own.weight).view(len(h), -1, own.head_dim)
+        heads = own.heads(h)
         rotated = own.query_heads + own.kv_heads
         qk, v = _rotated(heads[:, :rotated], rotation), heads[:, rotated:]
         k, v = cache.append(self.index, qk[:, own.query_heads :].unsqueeze(2), v.unsqueeze(2))
@@ -133,18 +139,18 @@ class _TorchLayerStep(LayerStep):
     def memory_attention(
         self, cross: Projections, h: Tensor, at: tuple[Tensor, Tensor | None], memory_kv: tuple[Tensor, Tensor]
     ) -> Tensor:
-        q = _rotated((h @ cross.weight).view(len(h), -1, cross.head_dim), at[0])
+        q = _rotated(cross.heads(h), at[0])
         return cross.out(_attend(q, *memory_kv, None))
 
 
 def _rotated(heads: Tensor, rotation: Tensor) -> Tensor:
-    """Heads ``(B, heads, head dim)`` times the rotation of each row ``(B, head dim, head dim)``, in float32."""
+    """Heads ``(B, heads, head dim)`` times the rotation of each row ``(B, head dim, head dim)``, in its precision."""
     with unrounded(heads.device):
-        return torch.bmm(heads.float(), rotation).to(heads.dtype)
+        return torch.bmm(heads.to(rotation.dtype), rotation).to(heads.dtype)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of one query per row and head ``(B, heads, head dim)``; ``(B, heads * head dim)``.
+    """Attention of one query per row and head ``(B, heads, head dim)``; ``(B, heads * head dim)``, not rounded.
 
     Query heads that share keys are queries of the same key/value head: nothing is repeated.
     """
@@ -152,5 +158,6 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     kv_heads = k.shape[1]
     if heads < kv_heads:  # "reversed" SQA: queries are tiled
         q, heads = q.repeat(1, kv_heads // heads, 1), kv_heads
-    out = F.scaled_dot_product_attention(q.reshape(batch, kv_heads, heads // kv_heads, dim), k, v, attn_mask=mask)
+    with unrounded(q.device):
+        out = F.scaled_dot_product_attention(q.reshape(batch, kv_heads, heads // kv_heads, dim), k, v, attn_mask=mask)
     return out.reshape(batch, heads * dim)
