@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import typing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,29 @@ def test_commands_parse(name, line):
         group, rest = command, [*context._protected_args, *context.args]
         title, command, rest = group.resolve_command(context, rest)
         context = command.make_context(title, list(rest), parent=context)
+
+
+TRAININGS = [
+    (name, line) for name, line in commands() if line.startswith("rxt-mrl train ") and name not in ("README.md",)
+]
+
+
+@pytest.mark.parametrize(("name", "line"), TRAININGS)
+def test_trainings_have_recipes_that_load(name, line, tmp_path, monkeypatch):
+    """The slow test_docs_commands.py runs most of them, smaller."""
+    from rxt_mrl.pipeline.recipe import load_recipe
+
+    monkeypatch.chdir(tmp_path)
+    for page, holding, file in (
+        ("curricula", "name: my-recipe", "my_recipe.yaml"),
+        ("curricula", "name: my-recipe", "runs/my-recipe/recipe.yaml"),
+        ("supervised", "name: whole", "whole.yaml"),
+    ):
+        code = re.findall(r"(?s)```yaml\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"))
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(next(text for text in code if holding in text))
+    words = shlex.split(line, comments=True)
+    load_recipe(words[2], [value for word, value in pairwise(words) if word == "--set"])
 
 
 def settings(annotation: object) -> list[type[BaseModel]]:

@@ -103,6 +103,10 @@ def test_what_a_source_is_called(tmp_path: Path) -> None:
     assert settings_of("storyworld").source == "storyworld"
     assert settings_of("babi:some/file.txt").path == "some/file.txt"
     assert settings_of("hub:owner/name").name == "owner/name"
+    assert settings_of("hub:owner/name").config is None
+    sub_set = settings_of("hub:owner/name/steps-8")
+    assert (sub_set.source, sub_set.name, sub_set.config) == ("hub", "owner/name", "steps-8")
+    assert settings_of("hub:/a/b/c").name == "/a/b/c"
     assert settings_of(write(tmp_path / "a.jsonl"), on_bad_row="skip") == DataSettings(
         source="jsonl", path=str(tmp_path / "a.jsonl"), on_bad_row="skip"
     )

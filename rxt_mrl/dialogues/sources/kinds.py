@@ -39,8 +39,9 @@ def settings_of(
 ) -> DataSettings:
     """The settings that a word on the command line stands for.
 
-    ``storyworld``; ``kind:path`` (``babi:tasks/en``, ``hub:owner/name``); a plug-in; a YAML file with one entry of a
-    recipe's data section; or a file or folder, whose kind its suffixes and its first rows tell.
+    ``storyworld``; ``kind:path`` (``babi:tasks/en``, ``hub:owner/name``, ``hub:owner/name/config``); a plug-in; a YAML
+    file with one entry of a recipe's data section; or a file or folder, whose kind its suffixes and its first rows
+    tell.
 
     Args:
         source: the word.
@@ -62,8 +63,12 @@ def settings_of(
         raise UserError(f"data: '{text}' is an address: download the file and name it, or a data set as hub:OWNER/NAME")
     if text.partition(":")[0] in BUILT_IN:
         content: dict[str, Any] = {"source": text}
-        if kind == "chat" and text.startswith("hub:"):
-            content = {"source": kind, "name": text.removeprefix("hub:")}
+        if text.startswith("hub:"):
+            name = text.removeprefix("hub:")
+            sub_set = re.fullmatch(r"([^/]+/[^/]+)/([^/]+)", name)
+            content = {"source": f"hub:{sub_set[1]}", "config": sub_set[2]} if sub_set else content
+            if kind == "chat":
+                content |= {"source": kind, "name": sub_set[1] if sub_set else name}
     elif path.suffix in (".yaml", ".yml") and path.is_file():
         content = read(path, "a source is a mapping with the key source")
     elif path.exists():
