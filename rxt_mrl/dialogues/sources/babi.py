@@ -24,7 +24,7 @@ from typing import Literal
 from pydantic import Field
 
 from ...contracts import Ask, Dialogue, Interaction
-from ...seeding import key
+from ...seeding import key, numpy_generator
 from ...settings import Settings
 from .babi_names import Renamer
 from .babi_stories import BabiLine, BabiStory
@@ -55,6 +55,9 @@ class BabiOptions(Settings):
     what the questions of the dialogue need."""
     copies: int = Field(default=0, ge=0)
     """So many copies of each training story, with people, places and objects renamed; validation has none."""
+    skip: float = Field(default=0.0, ge=0, lt=1)
+    """With ``steps``: each question of a copy is left out with this probability, as long as enough of them are left. What
+    is told stays: so the copies of a story differ in what is told between two questions, too."""
     acknowledge: str = Field(default="I will remember that.", min_length=1)
     """The answer to an interaction that only tells."""
     tasks: tuple[int, ...] = ()
@@ -97,7 +100,7 @@ def dialogue_records(records: Iterable[Record], options: BabiOptions, *, steps: 
         if not isinstance(record.value, BabiStory):
             yield record
             continue
-        for lines in _windows(record.value.lines, options, steps):
+        for lines in _windows(_with_fewer_questions(record, record.value, options, steps), options, steps):
             if not any(line.is_question for line in lines) or lines[0].is_question:
                 yield replace(record, value=Passed("nothing is told, or nothing asked"))
             else:
@@ -154,13 +157,30 @@ def _values(line: BabiLine) -> list[str]:
     return [value for value in line.answer.split(",") if value.strip()]
 
 
+def _questions(options: BabiOptions, steps: int) -> int:
+    """How many questions a dialogue of so many follow-ups has; separate: question, telling, question ..."""
+    return steps if options.layout == "joined" else (steps + 2) // 2
+
+
+def _with_fewer_questions(
+    record: Record, story: BabiStory, options: BabiOptions, steps: int | None
+) -> tuple[BabiLine, ...]:
+    """The lines of a story; of a copy, without some of its questions where ``skip`` says so."""
+    asked = [index for index, line in enumerate(story.lines) if line.is_question]
+    if not story.copy or not options.skip or steps is None:
+        return story.lines
+    draws = numpy_generator("babi skip", story.copy, record.place, record.number).random(len(asked))
+    most = max(0, len(asked) - _questions(options, steps))
+    out = {asked[place] for place in draws.argsort()[:most] if draws[place] < options.skip}
+    return tuple(line for index, line in enumerate(story.lines) if index not in out)
+
+
 def _windows(lines: tuple[BabiLine, ...], options: BabiOptions, steps: int | None) -> list[tuple[BabiLine, ...]]:
     """The story up to question ``steps``; with ``windows`` the later questions too, told what came before."""
     asked = [index for index, line in enumerate(lines) if line.is_question]
     if not asked:
         return [lines]  # the caller passes it over
-    # separate: question, telling, question ... are 2 * questions - 1 follow-ups
-    size = len(asked) if steps is None else steps if options.layout == "joined" else (steps + 2) // 2
+    size = len(asked) if steps is None else _questions(options, steps)
     if len(asked) < size:
         return [lines]  # too short: the check of `steps` says so
     starts = [0]

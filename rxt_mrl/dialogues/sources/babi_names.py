@@ -61,7 +61,7 @@ class Renamer:
     def copies(self, story: BabiStory, count: int, *parts: int | str) -> Iterator[BabiStory]:
         """``count`` copies; the same ones each time for the same key ``parts``."""
         for number in range(count):
-            yield self._renamed(story, numpy_generator("babi copies", number, *parts))
+            yield replace(self._renamed(story, numpy_generator("babi copies", number, *parts)), copy=number + 1)
 
     def _renamed(self, story: BabiStory, rng: np.random.Generator) -> BabiStory:
         new = {

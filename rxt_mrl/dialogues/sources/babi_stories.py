@@ -33,9 +33,10 @@ class BabiLine:
 
 @dataclass(frozen=True, slots=True)
 class BabiStory:
-    """The lines of one story, in order."""
+    """The lines of one story, in order, and which renamed copy of it this is (0: the story itself)."""
 
     lines: tuple[BabiLine, ...]
+    copy: int = 0
 
 
 @dataclass

@@ -145,7 +145,10 @@ class DataSettings(Settings):
     @property
     def has_windows(self) -> bool:
         """Whether other dialogues are made for another number of follow-ups, and not only shorter ones."""
-        return self.source in OPTIONS and bool(getattr(self.typed_options(), "windows", False))
+        if self.source not in OPTIONS:
+            return False
+        options = self.typed_options()
+        return any(getattr(options, name, False) for name in ("windows", "skip"))
 
     @property
     def label(self) -> str:
