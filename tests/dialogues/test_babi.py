@@ -122,6 +122,26 @@ def test_copies_rename_consistently(tmp_path: Path) -> None:
     assert len(load_pairs(settings)) == 31
 
 
+def test_copies_leave_out_questions_and_tell_everything(tmp_path: Path) -> None:
+    original, *copies = load(tmp_path, STORY, steps=2, copies=40, skip=0.5)
+    (plain,) = load(tmp_path, STORY, steps=2)
+    assert told(original) == told(plain) and original.query == plain.query, "the file's own stories are left alone"
+    assert copies == load(tmp_path, STORY, steps=2, copies=40, skip=0.5)[1:]
+    first = [copy.query.count(".") for copy in copies]
+    assert set(first) == {2, 3}, "without the first question, what followed it is told with what came before"
+    assert {"Where" in copy.interactions[0].query and "then" in copy.interactions[0].query for copy in copies} == {
+        True, False,
+    }  # fmt: skip
+    for copy in copies:
+        assert len(copy.interactions) == 2, "as many as `steps` asks for are left"
+        for turn in copy.interactions:
+            name = turn.query.split()[2].rstrip("?")
+            told_where = [
+                text for text in f"{copy.query} {copy.interactions[0].query}".split(".") if f"{name} " in text
+            ]
+            assert turn.answer in told_where[-1]
+
+
 def test_copies_of_motives_rename_people_only(tmp_path: Path) -> None:
     text = (
         "1 Sumit is hungry.\n2 Yann is bored.\n3 Where will sumit go?\tkitchen\t1\n4 Where will yann go?\tgarden\t2\n"

@@ -100,7 +100,7 @@ def dialogue_records(records: Iterable[Record], options: BabiOptions, *, steps: 
         if not isinstance(record.value, BabiStory):
             yield record
             continue
-        for lines in _windows(_with_fewer_questions(record, record.value, options, steps), options, steps):
+        for lines in _windows(_with_fewer_questions(record.value, options, steps), options, steps):
             if not any(line.is_question for line in lines) or lines[0].is_question:
                 yield replace(record, value=Passed("nothing is told, or nothing asked"))
             else:
@@ -162,14 +162,12 @@ def _questions(options: BabiOptions, steps: int) -> int:
     return steps if options.layout == "joined" else (steps + 2) // 2
 
 
-def _with_fewer_questions(
-    record: Record, story: BabiStory, options: BabiOptions, steps: int | None
-) -> tuple[BabiLine, ...]:
+def _with_fewer_questions(story: BabiStory, options: BabiOptions, steps: int | None) -> tuple[BabiLine, ...]:
     """The lines of a story; of a copy, without some of its questions where ``skip`` says so."""
     asked = [index for index, line in enumerate(story.lines) if line.is_question]
     if not story.copy or not options.skip or steps is None:
         return story.lines
-    draws = numpy_generator("babi skip", story.copy, record.place, record.number).random(len(asked))
+    draws = numpy_generator("babi skip", story.copy, *(line.text for line in story.lines)).random(len(asked))
     most = max(0, len(asked) - _questions(options, steps))
     out = {asked[place] for place in draws.argsort()[:most] if draws[place] < options.skip}
     return tuple(line for index, line in enumerate(story.lines) if index not in out)
