@@ -24,9 +24,9 @@ from typing import Literal
 from pydantic import Field
 
 from ...contracts import Ask, Dialogue, Interaction
-from ...seeding import key, numpy_generator
+from ...seeding import key
 from ...settings import Settings
-from .babi_names import Renamer
+from .babi_copies import with_fewer_questions
 from .babi_stories import BabiLine, BabiStory
 from .rows import Passed, Record
 
@@ -55,9 +55,12 @@ class BabiOptions(Settings):
     what the questions of the dialogue need."""
     copies: int = Field(default=0, ge=0)
     """So many copies of each training story, with people, places and objects renamed; validation has none."""
+    join: float = Field(default=0.0, ge=0, le=1)
+    """Share of the copies that begin with the beginning of another story and its questions. Left out of it are stories
+    in whose questions something is counted, listed, compared, or asked for as it was before."""
     skip: float = Field(default=0.0, ge=0, lt=1)
-    """With ``steps``: each question of a copy is left out with this probability, as long as enough of them are left. What
-    is told stays: so the copies of a story differ in what is told between two questions, too."""
+    """With ``steps``: each question of a copy is left out with this probability, as long as enough of them are left;
+    what is told stays. So the copies of a story differ in what is told between two questions, too."""
     acknowledge: str = Field(default="I will remember that.", min_length=1)
     """The answer to an interaction that only tells."""
     tasks: tuple[int, ...] = ()
@@ -65,24 +68,6 @@ class BabiOptions(Settings):
 
 
 # --- dialogues -------------------------------------------------------------------------------------------------------
-
-
-def with_copies(records: Iterable[Record], copies: int, *, seed: int = 0) -> Iterator[Record]:
-    """Story records, and after them all ``copies`` renamed copies of each; bad records go through.
-
-    Raises:
-        UserError: nothing in the stories can be renamed.
-    """
-    originals = list(records)
-    yield from originals
-    stories = [(record, record.value) for record in originals if isinstance(record.value, BabiStory)]
-    if not copies or not stories:
-        return
-    renamer = Renamer(story for _, story in stories)
-    made = [renamer.copies(story, copies, seed, record.place, record.number) for record, story in stories]
-    for copy in zip(*made, strict=True):  # a limit leaves out copies before stories
-        for (record, _), story in zip(stories, copy, strict=True):
-            yield replace(record, value=story)
 
 
 def dialogue_records(records: Iterable[Record], options: BabiOptions, *, steps: int | None) -> Iterator[Record]:
@@ -100,7 +85,10 @@ def dialogue_records(records: Iterable[Record], options: BabiOptions, *, steps: 
         if not isinstance(record.value, BabiStory):
             yield record
             continue
-        for lines in _windows(_with_fewer_questions(record.value, options, steps), options, steps):
+        story = record.value
+        if steps is not None:
+            story = with_fewer_questions(story, options.skip, _questions(options, steps))
+        for lines in _windows(story.lines, options, steps):
             if not any(line.is_question for line in lines) or lines[0].is_question:
                 yield replace(record, value=Passed("nothing is told, or nothing asked"))
             else:
@@ -160,17 +148,6 @@ def _values(line: BabiLine) -> list[str]:
 def _questions(options: BabiOptions, steps: int) -> int:
     """How many questions a dialogue of so many follow-ups has; separate: question, telling, question ..."""
     return steps if options.layout == "joined" else (steps + 2) // 2
-
-
-def _with_fewer_questions(story: BabiStory, options: BabiOptions, steps: int | None) -> tuple[BabiLine, ...]:
-    """The lines of a story; of a copy, without some of its questions where ``skip`` says so."""
-    asked = [index for index, line in enumerate(story.lines) if line.is_question]
-    if not story.copy or not options.skip or steps is None:
-        return story.lines
-    draws = numpy_generator("babi skip", story.copy, *(line.text for line in story.lines)).random(len(asked))
-    most = max(0, len(asked) - _questions(options, steps))
-    out = {asked[place] for place in draws.argsort()[:most] if draws[place] < options.skip}
-    return tuple(line for index, line in enumerate(story.lines) if index not in out)
 
 
 def _windows(lines: tuple[BabiLine, ...], options: BabiOptions, steps: int | None) -> list[tuple[BabiLine, ...]]:

@@ -48,7 +48,7 @@ class Renamer:
     """
 
     def __init__(self, stories: Iterable[BabiStory]) -> None:
-        words = {word for story in stories for word in _words(story)}
+        words = {word for story in stories for word in words_of(story)}
         motives = bool(words & MOTIVES)
         kinds = ("women", "men") if motives else tuple(CLASSES)
         self._classes = [sorted(CLASSES[kind] & words) for kind in kinds]
@@ -61,7 +61,7 @@ class Renamer:
     def copies(self, story: BabiStory, count: int, *parts: int | str) -> Iterator[BabiStory]:
         """``count`` copies; the same ones each time for the same key ``parts``."""
         for number in range(count):
-            yield replace(self._renamed(story, numpy_generator("babi copies", number, *parts)), copy=number + 1)
+            yield self._renamed(story, numpy_generator("babi copies", number, *parts))
 
     def _renamed(self, story: BabiStory, rng: np.random.Generator) -> BabiStory:
         new = {
@@ -82,6 +82,7 @@ class Renamer:
         return BabiStory(tuple(lines))
 
 
-def _words(story: BabiStory) -> set[str]:
+def words_of(story: BabiStory) -> set[str]:
+    """All words of a story, in lower case."""
     texts: Sequence[str] = [text for line in story.lines for text in (line.text, line.answer)]
     return {word.lower() for text in texts for word in _WORD.findall(text)}

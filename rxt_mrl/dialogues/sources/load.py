@@ -28,6 +28,7 @@ from ..storyworld import pairs as storyworld_pairs
 from ..storyworld import plain_stories as storyworld_texts
 from . import babi, chat
 from . import files as loading
+from .babi_copies import with_copies
 from .babi_stories import of_tasks, story_records
 from .chat.text_files import records as chat_files
 from .given import Given, source_of
@@ -312,7 +313,7 @@ def _babi_stories(settings: DataSettings, split: Split, seed: int) -> Iterator[R
     """The stories of bAbI files, with the copies that training gets."""
     options = settings.typed_options()
     records = _held(settings, split, story_records(of_tasks(_files(settings, split), options.tasks)))
-    return babi.with_copies(records, 0 if split == "validation" else options.copies, seed=seed)
+    return with_copies(records, 0 if split == "validation" else options.copies, options.join, seed=seed)
 
 
 def _ours(settings: DataSettings, split: Split) -> Split:
