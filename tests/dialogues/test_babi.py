@@ -142,6 +142,37 @@ def test_copies_leave_out_questions_and_tell_everything(tmp_path: Path) -> None:
             assert turn.answer in told_where[-1]
 
 
+def test_copies_begin_with_the_beginning_of_another_story(tmp_path: Path) -> None:
+    text = STORY + STORY.replace("Daniel went", "Sandra travelled").replace("Is Daniel", "Is Sandra").replace(
+        "Where is Daniel", "Where is Sandra"
+    )
+    first, second, *copies = load(tmp_path, text, copies=30, join=0.5)
+    assert [len(first.interactions), len(second.interactions)] == [3, 3]
+    lengths = [len(copy.interactions) for copy in copies]
+    assert set(lengths) == {3, 4, 5, 6}, "up to question 1, 2 or 3 of another story"
+    assert 0.3 < sum(length > 3 for length in lengths) / len(lengths) < 0.7
+    for copy in copies:
+        heard = copy.query
+        for turn in copy.interactions:
+            question, _, then = turn.query.partition("? And then:")
+            name = question.split()[2].rstrip("?")
+            assert turn.answer in [text for text in heard.split(".") if f"{name} " in text][-1]
+            heard += then
+    tell_and_ask = [{ask.told_at for turn in copy.interactions for ask in turn.asks} for copy in copies]
+    assert max(max(told) for told in tell_and_ask) > 1, "told_at goes on counting in the second story"
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["How many objects is Mary carrying?\tone\t1", "What is Mary carrying?\tmilk\t1", "Is the box red?\tno\t1",
+     "Where was Mary before the hall?\tkitchen\t1", "Where is Mary?\tkitchen"],
+)  # fmt: skip
+def test_stories_whose_answers_hang_on_what_was_before_are_not_joined(question: str, tmp_path: Path) -> None:
+    text = f"1 Mary took the milk to the kitchen.\n2 John sat by Daniel.\n3 {question}\n"
+    made = load(tmp_path, text * 2, copies=10, join=1.0)
+    assert {len(dialogue.interactions) for dialogue in made} == {1}
+
+
 def test_copies_of_motives_rename_people_only(tmp_path: Path) -> None:
     text = (
         "1 Sumit is hungry.\n2 Yann is bored.\n3 Where will sumit go?\tkitchen\t1\n4 Where will yann go?\tgarden\t2\n"
