@@ -22,8 +22,8 @@ class SftSettings(Settings):
             has found it keeps: so the first doublings take longer, and all of them less than whole dialogues would.
     """
 
-    updates: int = Field(default=1000, ge=0)
-    batch_size: int = Field(default=32, ge=1)
+    updates: int = Field(default=1200, ge=0)
+    batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=1e-2, gt=0)
     warmup: int = Field(default=50, ge=0)
     grow: float = Field(default=0.9, ge=0, lt=1)
