@@ -125,7 +125,7 @@ def test_copies_rename_consistently(tmp_path: Path) -> None:
 def test_copies_leave_out_questions_and_tell_everything(tmp_path: Path) -> None:
     original, *copies = load(tmp_path, STORY, steps=2, copies=40, skip=0.5)
     (plain,) = load(tmp_path, STORY, steps=2)
-    assert told(original) == told(plain) and original.query == plain.query, "the file's own stories are left alone"
+    assert (original.query, told(original)) == (plain.query, told(plain)), "the file's own stories are left alone"
     assert copies == load(tmp_path, STORY, steps=2, copies=40, skip=0.5)[1:]
     first = [copy.query.count(".") for copy in copies]
     assert set(first) == {2, 3}, "without the first question, what followed it is told with what came before"
