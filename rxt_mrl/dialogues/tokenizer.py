@@ -25,6 +25,9 @@ SPECIALS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]", "[Q]", "[A]")
 
 FILE = "tokenizer.json"
 
+_MOST = 1_000_000
+"""Tokens of the largest tokenizer that is trained."""
+
 
 class DialogueTokenizer:
     """Text to token ids and back, with the interaction template.
@@ -72,6 +75,8 @@ class DialogueTokenizer:
         floor = len(SPECIALS) + 256
         if vocab_size < floor:
             raise UserError(f"vocab_size {vocab_size} is too small: at least {floor} (7 specials and 256 bytes)")
+        if vocab_size > _MOST:  # the library makes room for all of them at once, and ends the process where it cannot
+            raise UserError(f"vocab_size {vocab_size} is too large: at most {_MOST:,}")
         tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.ByteLevel()

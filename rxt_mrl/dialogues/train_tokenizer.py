@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import UserError
 from .sources import load_texts
 from .sources.inspect import settings_of
-from .tokenizer import DialogueTokenizer
+from .tokenizer import FILE, DialogueTokenizer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,8 +36,10 @@ def train_tokenizer(
         console: where to say what came of it; None: nowhere.
 
     Raises:
-        UserError: a source that cannot be read, a vocabulary that is too small.
+        UserError: a source that cannot be read, a vocabulary that is too small, or a tokenizer that is there already.
     """
+    if (out / FILE).exists():
+        raise UserError(f"--out {out}: {FILE} is there already; name another folder")
     texts = [text for source in sources for text in load_texts(settings_of(source), split, limit=limit)]
     tokenizer = DialogueTokenizer.train(texts, vocab_size)
     path = tokenizer.save(out)

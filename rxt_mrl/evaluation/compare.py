@@ -94,6 +94,8 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
         if len(pairs) > 1:
             before, after = pairs["first"].to_numpy(), pairs["second"].to_numpy()
             differences[name] = Difference(float(before.mean()), float(after.mean()), paired_gain(before, after))
+    if not differences:
+        raise UserError("compare: no measure is known in both of the evaluations")
     left_out = len(first) + len(second) - 2 * len(shared)
     return Comparison(len(shared), left_out, differences)
 

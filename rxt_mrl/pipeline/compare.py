@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
-from safetensors.numpy import load_file
 
 from ..display import table
 from ..errors import UserError
 from ..evaluation.compare import Comparison, Difference, compare
 from ..evaluation.intervals import paired_gain
 from ..evaluation.questions import read
+from ..files import read_json, read_tensors
 from ..runs import RunDir, checkpoints
 
 _FILE = "answers.parquet"
@@ -100,7 +100,7 @@ def open_evaluation(target: str) -> Evaluated:
     if run is not None and file.parent == RunDir(run).evaluation_dir:
         sampled = _sampled(run, "after" if stage == "mrl" else "before" if _before_mrl(stages, stage) else "")
     results = file.with_name("retention.json")
-    partial = results.is_file() and bool(json.loads(results.read_text(encoding="utf-8")).get("partial"))
+    partial = results.is_file() and bool(read_json(results).get("partial"))
     return Evaluated(target, questions[questions["stage"] == stage], sampled, partial)
 
 
@@ -110,7 +110,7 @@ def _before_mrl(stages: Sequence[str], stage: str) -> bool:
 
 def _sampled(run: Path, when: str) -> dict[str, np.ndarray]:
     file = run / "checkpoints" / "mrl" / f"reward_{when}.safetensors"
-    return load_file(file) if file.is_file() else {}
+    return {name: rewards.numpy() for name, rewards in read_tensors(file).items()} if file.is_file() else {}
 
 
 def _pairs(first: Evaluated, second: Evaluated) -> dict[str, tuple[str, str]]:

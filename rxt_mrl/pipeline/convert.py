@@ -44,6 +44,8 @@ def convert_command(
         UserError: for a checkpoint that is not understood, a tokenizer that is not its own, or a folder that holds
             something else.
     """
+    if not source:
+        raise UserError("convert: a checkpoint is named by a string, got ''")
     if out.exists() and (not out.is_dir() or ((inside := listed(out)) and REPORT not in inside)):
         raise UserError(f"--out {out}: holds something else than a conversion; give a new or empty directory")
     model, report = convert_published(source, component, layout=layout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ..contracts import RewardSpec, RewardTerm
 from ..display import table
 from ..errors import UserError
 from ..evaluation.retention import fixed_embedding
+from ..files import write_text
 from ..mrl.journal import rescore
 from ..runs import RunDir, checkpoints
 
@@ -47,6 +47,9 @@ def rescore_command(
         )
     if out is not None and out.exists() and out.samefile(rollouts):
         raise UserError(f"rescore: --out {out} is the file of the rollouts, which stays as it is; give another")
+    path = out or rollouts.with_name(f"{rollouts.stem}-rescored.jsonl")
+    if path.exists() and not _is_rescored(path):
+        raise UserError(f"rescore: {path} is there and is not of an earlier rescoring; give another with --out")
     run = rollouts.resolve().parent.parent
     folder = tokenizer or run / "checkpoints" / "tokenizer"
     if tokenizer is None and not (RunDir.holds_run(run) and folder.is_dir()):
@@ -60,13 +63,7 @@ def rescore_command(
         raise UserError(
             f"{error} ({len(broken)} lines left out; the first: {broken[0]})" if broken else str(error)
         ) from error
-    path = out or rollouts.with_name(f"{rollouts.stem}-rescored.jsonl")
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"rescore: {path} cannot be written ({error.strerror})") from error
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
     for problem in broken[:_SHOWN]:
         console.print(f"left out: {problem}", highlight=False, soft_wrap=True, markup=False)
     if len(broken) > _SHOWN:
@@ -75,6 +72,16 @@ def rescore_command(
     partly = f" (partial: {len(broken)} lines left out)" if broken else ""
     console.print(f"wrote {path}: {len(rows)} answers{partly}", highlight=False, soft_wrap=True, markup=False)
     return path
+
+
+def _is_rescored(path: Path) -> bool:
+    """Whether a file was written by this command."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            first = json.loads(file.readline())
+    except (OSError, ValueError):
+        return False
+    return isinstance(first, dict) and "reward_before" in first
 
 
 def _table(rows: Sequence[Mapping[str, Any]], reward: str) -> Table:

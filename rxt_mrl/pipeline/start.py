@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import nn
 from ..dialogues.tokenizer import FILE as TOKENIZER_FILE
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
+from ..files import read_json
 from ..model import COMPONENTS, Decoder, Encoder, MemoryAttention, MLMHead, RxT, RxTConfig
 from ..model.hub import HubModel, unique_tensors
 from ..runs import RunDir, checkpoints
@@ -224,7 +224,7 @@ def _part(name: str, path: Path) -> _Source:
 def _noted(folder: Path) -> tuple[str, ...] | None:
     """The trained components of a checkpoint, where a run has noted them."""
     note = folder / NOTE_FILE
-    found = json.loads(note.read_text(encoding="utf-8")).get("components") if note.is_file() else None
+    found = read_json(note).get("components") if note.is_file() else None
     return None if found is None else tuple(found)
 
 
@@ -274,7 +274,7 @@ def _class(folder: Path, where: str) -> str:
     path = folder / "config.json"
     if not path.is_file():
         raise UserError(f"{where}: not a checkpoint of ours (no config.json); `rxt-mrl convert` reads published ones")
-    return str(json.loads(path.read_text(encoding="utf-8")).get("class"))
+    return str(read_json(path).get("class"))
 
 
 def _check_precision(recipe: Recipe, device: torch.device) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ..evaluation.subjects.causal_lm import load_causal_lm
 from ..evaluation.subjects.known import Kind, KnownSubject
 from ..evaluation.subjects.protocol import Subject
 from ..evaluation.subjects.rxt import RxTSubject
+from ..files import read_json
 from ..model import RxT
 from ..model.hub import FORMAT, fetch
 from ..model.published import convert_published
@@ -102,8 +102,12 @@ def open_target(text: str, assignments: Sequence[str], tokenizer: Path | None = 
     Raises:
         UserError: one line, when there is no such target.
     """
+    if not text:
+        raise UserError("evaluate: a target is named by a string, got ''")
     path = Path(text).expanduser()
     run = checkpoints.run_of(path) if path.is_dir() else None
+    if tokenizer is not None and (run is not None or text in KNOWN or text.startswith("hf:")):
+        raise UserError(f"--tokenizer {tokenizer}: {text} has its own")
     if run is not None:
         return _of_run(path, run, assignments)
     settings = validate(_Alone, override({}, assignments), "--set").evaluation
@@ -137,7 +141,7 @@ def _checkpoint(text: str, path: Path, folder: Path | None) -> tuple[RxT, Dialog
     if not path.is_dir() and (path.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", text)):
         known = ", ".join(KNOWN)
         raise UserError(f"{text}: no such directory; a target is a run, a checkpoint, a Hub id, hf:NAME, or: {known}")
-    config = json.loads(fetch(text if not path.is_dir() else path, "config.json").read_text(encoding="utf-8"))
+    config = read_json(fetch(text if not path.is_dir() else path, "config.json"))
     if config.get("format") == FORMAT and path.is_dir() and folder is None:
         return checkpoints.load(path)
     if folder is not None and path.is_dir() and (path / FILE).is_file():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from rxt_mrl import yaml12
@@ -247,6 +248,18 @@ def checkpoints(folder: Path, finished: Path) -> None:
     (folder / "memory").write_text("no memory")
     memories(folder, good)
     (folder / "emptied").mkdir()
+    (folder / "config" / "list").mkdir(parents=True)
+    (folder / "config" / "list" / "config.json").write_text("[1]")
+    peer = folder / "config" / "peer"
+    peer.mkdir()
+    sizes = {"vocab_size": 400, "n_positions": 64, "n_embd": 16, "n_layer": 1, "n_head": 2, "eos_token_id": 50_000}
+    (peer / "config.json").write_text(json.dumps({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"} | sizes))
+    shutil.copy(good / "tokenizer.json", peer)
+    torch.save({"weights": Path("x")}, peer / "pytorch_model.bin")
+    answers = folder / "half-answers"
+    answers.mkdir()
+    shutil.copy(finished / "evaluation" / "answers.parquet", answers)
+    (answers / "retention.json").write_text("{")
 
     def run(name: str) -> Path:
         (folder / name / "checkpoints").mkdir(parents=True)

@@ -53,6 +53,8 @@ def settings_of(
         UserError: one line: neither a source nor a path, no reader for it, or wrong settings.
     """
     text = str(source)
+    if not text:
+        raise UserError("data: a source is named by a string, got ''")
     path = Path(text).expanduser()
     names, chat = _named_columns(columns or {})
     if kind is not None and kind not in LOCAL:
@@ -61,7 +63,10 @@ def settings_of(
         kind = kind or "chat"
     if re.match(r"[a-z][a-z0-9+.-]*://", text):
         raise UserError(f"data: '{text}' is an address: download the file and name it, or a data set as hub:OWNER/NAME")
-    if text.partition(":")[0] in BUILT_IN:
+    head, colon, rest = text.partition(":")
+    if colon and not rest and head in BUILT_IN:
+        raise UserError(f"data: '{text}' names nothing; give {head}:{'OWNER/NAME' if head == 'hub' else 'PATH'}")
+    if head in BUILT_IN:
         content: dict[str, Any] = {"source": text}
         if text.startswith("hub:"):
             name = text.removeprefix("hub:")
@@ -129,6 +134,10 @@ def _kind_of_file(file: Path, suffix: str, columns: Columns) -> str:
     rows = first_rows(iter(records))
     if table is None and not rows:  # of what has a reader of its own, that one says what is wrong
         raise UserError(f"data: '{file}': {records[0].value if records else 'the file is empty'}")
+    named = {getattr(columns, name) for name in columns.model_fields_set & {"query", "answer", "interactions", "text"}}
+    seen = {str(key) for row in rows if isinstance(row, Mapping) for key in row}
+    if missing := sorted(named - seen):
+        raise UserError(f"data: '{file}' has no column '{missing[0]}'; it has: {', '.join(sorted(seen)) or 'none'}")
     content = content_of_rows(rows, columns)
     if table is None and content == "dialogues":
         raise UserError(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ...contracts import Strategy
+from ...errors import UserError
 from ...plugins import names
 from ...settings import Settings, explain
 from ..storyworld import StoryworldConfig
@@ -140,7 +141,7 @@ class DataSettings(Settings):
         try:
             return kind(**content)
         except ValidationError as error:
-            raise ValueError(explain(kind, error, "options.")) from None
+            raise UserError(f"source {self.source!r}: {explain(kind, error, 'options.')}") from None
 
     @property
     def has_windows(self) -> bool:

@@ -57,7 +57,7 @@ class StoryworldConfig(Settings):
     ``questions`` replaces the level's weights as a whole.
     """
 
-    steps: int = Field(default=4, ge=1)
+    steps: int = Field(default=4, ge=1, le=10_000)
     """Follow-ups of a dialogue."""
     strategy: Strategy = "multi_step"
     level: Level = "easy"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import pickle
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -189,15 +191,23 @@ def load_causal_lm(name: str, context: int | None = None) -> CausalLMSubject:
         where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     if (path.suffix == ".gguf" or path.is_absolute() or name.startswith(".")) and not path.exists():
         raise UserError(f"hf:{name}: no such file or folder")
-    shown = library.is_progress_bar_enabled()
+    shown, level = library.is_progress_bar_enabled(), library.get_verbosity()
     library.disable_progress_bar()
+    library.set_verbosity_error()  # what is wrong is one line, below
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**where)
-        model: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tokenizer = AutoTokenizer.from_pretrained(**where)
+            model: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"hf:{name}: its weights are a pickle of other things than tensors; nothing of it was run"
+        ) from error
     except Exception as error:  # whatever the library, the network or a broken file makes of it
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"hf:{name}: cannot be loaded as a causal language model ({lines[0]})") from error
     finally:
+        library.set_verbosity(level)
         if shown:
             library.enable_progress_bar()
     model.generation_config = GenerationConfig()  # greedy or sampled as the evaluation says, not as the model does
