@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+_LONGEST = 500
+
 
 class UserError(ValueError):
     """A wrong file, key, value or name. The message is one line: what, its value, what is allowed."""
@@ -63,6 +65,16 @@ def said(error: Exception) -> str | None:
     if hasattr(error, "format_message"):  # of Typer, whose own copy of click has no public name
         return _usage(error)
     return None
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says in one line of at most 500 characters; nothing where it fails to say it."""
+    try:
+        text = str(error)
+    except Exception:  # an exception of somebody's plug-in
+        return ""
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
 
 
 def _usage(error: Any) -> str:

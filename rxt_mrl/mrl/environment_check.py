@@ -17,6 +17,7 @@ from ..dialogues.storyworld import StoryworldConfig, dialogues
 from ..display import table
 from ..errors import UserError
 from ..model.sampling import SamplingConfig
+from ..settings import validate
 from .config import EnvSpec
 from .environment import StageSetup, make_setup
 from .environment_bench import ROWS, Bench
@@ -121,7 +122,8 @@ def check_environment(spec: str, options: Mapping[str, Any] | None = None) -> En
 
 def _setup(spec: str, options: dict[str, Any]) -> StageSetup:
     steps = options.get("steps", STEPS)
-    told = dialogues(StoryworldConfig(steps=steps if isinstance(steps, int) and steps > 0 else STEPS), DIALOGUES)
+    length = steps if isinstance(steps, int) and steps > 0 else STEPS
+    told = dialogues(validate(StoryworldConfig, {"steps": length}, "env check"), DIALOGUES)
     turns = [turn for dialogue in told for turn in dialogue.turns]
     tokenizer = DialogueTokenizer.train([text for turn in turns for text in (turn.query, turn.answer)], VOCABULARY)
     return make_setup(

@@ -14,6 +14,7 @@ from rich.table import Table
 from ..display import Bars, say, table
 from ..evaluation.cost import turn_costs
 from ..evaluation.intervals import paired_gain
+from ..evaluation.parts import claim
 from ..evaluation.questions import write
 from ..evaluation.report import joined
 from ..evaluation.retention import evaluate
@@ -26,6 +27,7 @@ from ..reports.write import write_report
 from ..runs import checkpoints, write_json
 from .data import RunData
 from .pair import Pair
+from .targets import weights_of
 
 RXT, PEER = "RxT", "stateless peer"
 
@@ -41,17 +43,21 @@ def compare_with_peer(
         steps: follow-ups of the dialogues.
         episodes: held-out dialogues of each length.
         console: where to print.
-        folder: for the results; None: ``evaluation`` in the peer's folder.
+        folder: for the results; None: ``evaluation`` in the peer's folder, with a digest where it holds others.
 
     Returns:
         The folder with ``retention.json`` (models in place of stages), ``answers.parquet`` and ``report.html``.
     """
     assert pair.checkpoint is not None, "the RxT has to be trained"
-    folder = folder or peer / "evaluation"
-    folder.mkdir(parents=True, exist_ok=True)
     rxt = RxTSubject(*checkpoints.load(pair.checkpoint), name=RXT)
     subjects: dict[str, Subject[Any]] = {RXT: rxt, PEER: load_causal_lm(str(peer))}
     source = pair.recipe.evaluation_sources[0]
+    plan = {
+        "models": [weights_of(pair.checkpoint), weights_of(peer)],
+        "data": [source, *steps, episodes],
+        "recipe": pair.recipe.model_dump(mode="json"),
+    }
+    folder = claim(folder or peer / "evaluation", plan, beside=folder is None)
     held_out = {count: _held_out(pair, source, count, episodes) for count in steps}
     talk = pair.data.dialogues("validation", max(steps), 8, source=source, seed=0)
     results: dict[str, dict[str, Any]] = {}

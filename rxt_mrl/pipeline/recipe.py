@@ -152,9 +152,9 @@ class DataSection(Settings):
     """Source of stage 1 (plain text); None: the default."""
     pairs: str | None = None
     """Source of stage 2 (queries with answers); None: the default."""
-    supervised_dialogues: int = Field(default=8000, ge=1)
+    supervised_dialogues: int = Field(default=8000, ge=1, le=10_000_000)
     """Dialogues for the supervised stages, at most."""
-    mrl_dialogues: int = Field(default=4000, ge=1)
+    mrl_dialogues: int = Field(default=4000, ge=1, le=10_000_000)
     """Dialogues of each MRL stage, at most; other ones than the supervised stages saw, where the source has more."""
 
     @model_validator(mode="after")

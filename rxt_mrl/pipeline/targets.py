@@ -119,7 +119,7 @@ def open_target(text: str, assignments: Sequence[str], tokenizer: Path | None = 
         subject = load_causal_lm(text.removeprefix("hf:"), settings.context)
     else:
         subject = RxTSubject(*_checkpoint(text, path, tokenizer), name=_plain(path.name))
-    weights = _weights(Path(text.removeprefix("hf:")).expanduser())
+    weights = weights_of(Path(text.removeprefix("hf:")).expanduser())
     return Target(_plain(subject.name), lambda _: subject, settings, f"{text} {weights}")
 
 
@@ -130,7 +130,7 @@ def _of_run(path: Path, run: Path, assignments: Sequence[str]) -> Target:
     recipe = validate(Recipe, override(stored, assignments), str(run / "recipe.yaml"))
     model, tokenizer = checkpoints.load(folder)
     subject = RxTSubject(model, tokenizer, recipe.name)
-    identity = f"{folder.resolve()} {_weights(folder)}"
+    identity = f"{folder.resolve()} {weights_of(folder)}"
     return Target(folder.name, lambda _: subject, recipe.evaluation, identity, RunDir(run), RunData(recipe, tokenizer))
 
 
@@ -164,7 +164,7 @@ def _checkpoint(text: str, path: Path, folder: Path | None) -> tuple[RxT, Dialog
     return model, tokenizer
 
 
-def _weights(path: Path) -> str:
+def weights_of(path: Path) -> str:
     """Sizes and times of the files with weights."""
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path] if path.is_file() else []
     return " ".join(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, text_of
 
 _DIGEST = "__plugin_digest__"
 _BESIDE = "__plugin_beside__"
@@ -93,8 +93,7 @@ def load_module(path: Path) -> types.ModuleType:
         if not isinstance(error, Exception | SystemExit):
             raise
         where = _line_in(resolved, error)
-        message = f"{type(error).__name__}: {error}".replace("\n", " ")
-        raise UserError(f"{path}{where} cannot be loaded: {message}") from error
+        raise UserError(f"{path}{where} cannot be loaded: {type(error).__name__}: {text_of(error)}") from error
     return module
 
 
@@ -190,6 +189,6 @@ def _is_own(module: types.ModuleType, key: str, value: Any) -> bool:
 
 def _line_in(file: Path, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
-        return f":{error.lineno}"
+        return f":{error.lineno}" if error.lineno else ""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     return f":{lines[-1]}" if lines else ""

@@ -12,7 +12,7 @@ import torch
 
 from .. import plugins
 from ..contracts import MissingColumnError, Reward, RewardContext
-from ..errors import UserError
+from ..errors import UserError, text_of
 from .slow import CacheError, SlowReward
 
 _SLACK = 1e-4
@@ -202,7 +202,7 @@ def _report(reward: Reward, name: str, context: RewardContext, row: int | None, 
 
 
 def _named(error: BaseException) -> str:
-    text = str(error).replace("\n", " ")
+    text = text_of(error)
     if isinstance(error, ValueError) and text.startswith("returned "):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
