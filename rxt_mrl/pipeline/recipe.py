@@ -179,7 +179,7 @@ class Recipe(Settings):
     its choice in the run. The last bits of all results depend on it."""
     compile: bool = False
     """Compile what training computes with ``torch.compile``: encoder, write and decoder."""
-    device: str = "auto"
+    device: Annotated[str, Field(min_length=1)] = "auto"
     """``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
     model: ModelSection = ModelSection()
     tokenizer: TokenizerSection = TokenizerSection()
