@@ -77,6 +77,10 @@ class DialoguesBySteps:
         """The dialogues with the most follow-ups."""
         return self._by_steps[self.steps]
 
+    def all(self) -> list[DialogueTensors]:
+        """The dialogues of each number of follow-ups."""
+        return list(self._by_steps.values())
+
 
 StageData = DialogueTensors | DialoguesBySteps | EndlessDialogues | TokenRows
 
@@ -200,11 +204,20 @@ def whole(batch: Any) -> Any:
 
 
 def data_lengths(data: StageData) -> Tensor | None:
-    """Tokens of every row; for dialogues those of their longest interaction. None for endless data."""
+    """Tokens of every row; for dialogues those of their longest interaction. None for endless data.
+
+    Where dialogues are made anew for each number of follow-ups, a row has the mean over them.
+    """
     if isinstance(data, EndlessDialogues):
         return None
     if isinstance(data, TokenRows):
         return data.lengths
     if isinstance(data, DialoguesBySteps):
-        data = data.most()
-    return (data.query.mask.sum(-1) + data.answer.mask.sum(-1)).max(-1).values
+        rows = torch.arange(len(data))
+        each = [_longest(dialogues)[rows % len(dialogues)] for dialogues in data.all()]
+        return torch.stack(each).double().mean(0)
+    return _longest(data)
+
+
+def _longest(dialogues: DialogueTensors) -> Tensor:
+    return (dialogues.query.mask.sum(-1) + dialogues.answer.mask.sum(-1)).max(-1).values
