@@ -45,7 +45,7 @@ format: $(STAMP)  ## Format the code
 
 notebooks: $(STAMP)  ## Run the notebooks as people read them on the web, outputs and pictures stored (minutes; uses runs/demo)
 	test -d runs/demo || $(BIN)/rxt-mrl train demo --out runs/demo
-	RXT_MRL_RUN=$(CURDIR)/runs/demo $(BIN)/jupyter-execute --inplace notebooks/*.ipynb
+	RXT_MRL_NOTEBOOK=small RXT_MRL_RUN=$(CURDIR)/runs/demo $(BIN)/jupyter-execute --inplace notebooks/*.ipynb
 
 bench: $(STAMP)  ## Print the benchmark table and write bench.json
 	$(BIN)/python -m tests.benchmarks
