@@ -39,7 +39,7 @@ ELSEWHERE = {
     "evaluate hf:HuggingFaceTB": "needs a download; tests/evaluation evaluates a folder made in the test",
 }
 
-WIDTHS = "{embed_dim: 16, num_layers: 1, slots: 4, max_tokens: 96}"
+WIDTHS = "{embed_dim: 16, num_layers: 1, slots: 4, max_tokens: 192}"
 FEW = {
     "model.options": WIDTHS, "tokenizer.dialogues": 1000, "rollout.workers": 0, "rollout.episodes": 6,
     "rollout.sampling": "{max_new_tokens: 6}", "data.supervised_dialogues": 64, "data.mrl_dialogues": 24,
