@@ -173,6 +173,12 @@ def test_stories_whose_answers_hang_on_what_was_before_are_not_joined(question: 
     assert {len(dialogue.interactions) for dialogue in made} == {1}
 
 
+@pytest.mark.parametrize("options", [{"join": 0.5}, {"skip": 0.5}])
+def test_what_changes_copies_needs_copies(options: dict[str, float], tmp_path: Path) -> None:
+    with pytest.raises((UserError, ValueError), match="give copies"):
+        load(tmp_path, STORY, **options)
+
+
 def test_copies_of_motives_rename_people_only(tmp_path: Path) -> None:
     text = (
         "1 Sumit is hungry.\n2 Yann is bored.\n3 Where will sumit go?\tkitchen\t1\n4 Where will yann go?\tgarden\t2\n"

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...contracts import Ask, Dialogue, Interaction
 from ...seeding import key
@@ -65,6 +65,12 @@ class BabiOptions(Settings):
     """The answer to an interaction that only tells."""
     tasks: tuple[int, ...] = ()
     """Task numbers to take from a folder; none: all."""
+
+    @model_validator(mode="after")
+    def _of_copies(self) -> Self:
+        if (self.join or self.skip) and not self.copies:
+            raise ValueError("join and skip change copies of the stories; give copies")
+        return self
 
 
 # --- dialogues -------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from .babi_names import CLASSES, MOTIVES, Renamer, words_of
 from .babi_stories import BabiLine, BabiStory
 from .rows import Record
 
-_LATEST = ("where is", "is", "who is")
+_LATEST = ("where is ", "is ", "who is ")
 """How questions begin whose answer is what was told last about somebody or something."""
 _NAMES = frozenset().union(*CLASSES.values())
 
@@ -39,12 +39,13 @@ def with_copies(records: Iterable[Record], copies: int, join: float, *, seed: in
     if not copies or not stories:
         return
     renamer = Renamer(story for _, story in stories)
-    alone = [story for _, story in stories if join and _stands_alone(story)]
+    stands = [bool(join) and _stands_alone(story) for _, story in stories]
+    alone = [story for (_, story), one in zip(stories, stands, strict=True) if one]
     made = [renamer.copies(story, copies, seed, record.place, record.number) for record, story in stories]
     for number, copy in enumerate(zip(*made, strict=True), start=1):  # a limit leaves out copies before stories
-        for (record, original), story in zip(stories, copy, strict=True):
+        for (record, _), one, story in zip(stories, stands, copy, strict=True):
             draw = numpy_generator("babi join", number, seed, record.place, record.number)
-            if alone and draw.random() < join and _stands_alone(original):
+            if one and draw.random() < join:
                 (other,) = renamer.copies(alone[draw.integers(len(alone))], 1, "join", number, seed, record.number)
                 story = joined(_beginning(other, draw), story)
             yield replace(record, value=replace(story, copy=number))
@@ -52,7 +53,7 @@ def with_copies(records: Iterable[Record], copies: int, join: float, *, seed: in
 
 def joined(first: Sequence[BabiLine], story: BabiStory) -> BabiStory:
     """The lines of another story, and then the story; its numbers go on from theirs."""
-    shift = first[-1].number if first else 0
+    shift = first[-1].number
     rest = (
         replace(line, number=line.number + shift, support=tuple(number + shift for number in line.support))
         for line in story.lines
