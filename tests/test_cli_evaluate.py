@@ -68,6 +68,16 @@ def test_an_oracle_on_two_sources(cli: Command, tmp_path: Path) -> None:
     assert not (out / "parts").exists()
 
 
+def test_a_single_dialogue_has_no_interval(cli: Command, tmp_path: Path) -> None:
+    done = cli("evaluate", "oracle", "--data", rows(tmp_path / "mine.jsonl", 1), "--out", tmp_path / "out")
+    assert "mine: memory gain 10.00 bits per answer (95 % -)" in done.out
+    found = result(tmp_path / "out")
+    assert found["memory_gain"]["wiped"] == {"mean": 10.0, "ci95": None}
+    assert {place["ci95"] for place in found["bits"]["by_distance"].values()} == {None}
+    assert found["memory"]["interference"]["per_interaction"]["ci95"] is None
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
 def test_a_checkpoint_outside_of_a_run(cli: Command, alone: Path, tmp_path: Path) -> None:
     file = rows(tmp_path / "mine.jsonl", 4)
     assert cli("evaluate", alone, "--data", file, "--out", tmp_path / "annotated").code == 0

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .intervals import mean_with_interval, share_with_interval
+from .intervals import ci95, mean_with_interval, share_with_interval
 
 _PLACES = 4
 
@@ -60,7 +60,7 @@ def _against_annotation(measured: pd.DataFrame) -> dict[str, Any]:
     return {
         "questions": len(single),
         "agreement": _round(share.value),
-        "agreement_ci95": [_round(share.low), _round(share.high)],
+        "agreement_ci95": ci95(share),
         "told_median": _round(np.median(worth)),
         "told_mean": _round(worth.mean()),
         "others_median": _round(np.median(rest)) if len(rest) else None,
@@ -77,7 +77,7 @@ def _told_in_one(told_at: Any, step: int) -> bool:
 def _at(worth: np.ndarray, dialogue: np.ndarray) -> dict[str, Any]:
     mean = mean_with_interval(worth, dialogue)
     assert mean is not None
-    return {"mean": _round(mean.value), "ci95": [_round(mean.low), _round(mean.high)], "questions": mean.answers}
+    return {"mean": _round(mean.value), "ci95": ci95(mean), "questions": mean.answers}
 
 
 def _round(value: float) -> float:

@@ -39,7 +39,8 @@ def forgetting(questions: pd.DataFrame) -> dict[str, Any] | None:
 def half_life(asked: pd.DataFrame) -> dict[str, Any]:
     """After how many interactions half of what was there is lost: recall is ``start * 2 ** (-d / half_life)``.
 
-    The likelihood of all answers is maximized; the interval is that of resampled dialogues. Null where nothing fades.
+    The likelihood of all answers is maximized; the interval is that of resampled dialogues, null of one alone. Null
+    where nothing fades.
     """
     distance = asked["distance"].to_numpy(int)
     right = asked["right"].to_numpy(float)
@@ -52,10 +53,10 @@ def half_life(asked: pd.DataFrame) -> dict[str, Any]:
         return {"interactions": None, "ci95": None, "start": None}
     weights = _weights(len(dialogues))
     starts, halves = _fitted(where, weights @ counts, weights @ rights)
-    low, high = np.percentile(halves[1:], [2.5, 97.5])
+    ends = [_finite(end) for end in np.percentile(halves[1:], [2.5, 97.5])]
     return {
         "interactions": _finite(halves[0]),
-        "ci95": [_finite(low), _finite(high)],
+        "ci95": ends if len(dialogues) > 1 else None,
         "start": _round(starts[0]),
     }
 
@@ -137,15 +138,15 @@ def _mean(sums: Sums) -> np.ndarray:
 def _resampled(
     dialogue: np.ndarray, x: np.ndarray, y: np.ndarray, statistic: Callable[[Sums], np.ndarray]
 ) -> dict[str, Any] | None:
-    """A statistic of points with the interval of resampled dialogues; None where it is not defined."""
+    """A statistic of points with the interval of resampled dialogues, None of one; None where it is not defined."""
     names, row = np.unique(dialogue, return_inverse=True)
     sums = np.zeros((len(names), 5))
     np.add.at(sums, row, np.stack([np.ones_like(x), x, y, x * x, x * y], axis=1))
     found = statistic(tuple((_weights(len(names)) @ sums).T))
     if np.isnan(found[0]):
         return None
-    low, high = np.nanpercentile(found[1:], [2.5, 97.5])
-    return {"bits": _round(found[0]), "ci95": [_round(low), _round(high)]}
+    ends = [_round(end) for end in np.nanpercentile(found[1:], [2.5, 97.5])]
+    return {"bits": _round(found[0]), "ci95": ends if len(names) > 1 else None}
 
 
 def _weights(dialogues: int) -> np.ndarray:

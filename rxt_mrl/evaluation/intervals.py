@@ -24,7 +24,7 @@ class Share(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """A mean with its 95 % interval."""
+    """A mean with its 95 % interval, whose ends are NaN where it is unknown."""
 
     value: float
     low: float
@@ -62,7 +62,7 @@ def share_with_interval(right: np.ndarray, dialogue: np.ndarray) -> Share | None
 
 
 def mean_with_interval(values: np.ndarray, dialogue: np.ndarray) -> Mean | None:
-    """Mean of values that come in groups, with Student's interval over the groups; of one group, without width.
+    """Mean of values that come in groups, with Student's interval over the groups; unknown of one.
 
     Args:
         values: float ``(answers,)``.
@@ -75,8 +75,13 @@ def mean_with_interval(values: np.ndarray, dialogue: np.ndarray) -> Mean | None:
         return None
     value = float(values.mean())
     variance, groups = _clustered(values, dialogue)
-    half = _student(groups - 1) * math.sqrt(variance) if groups > 1 else 0.0
+    half = _student(groups - 1) * math.sqrt(variance) if groups > 1 else math.nan
     return Mean(value, value - half, value + half, len(values))
+
+
+def ci95(found: Share | Mean | None) -> list[float] | None:
+    """The interval as ``retention.json`` has it; None where it is unknown."""
+    return None if found is None or math.isnan(found.low) else [round(found.low, 4), round(found.high, 4)]
 
 
 def _clustered(values: np.ndarray, dialogue: np.ndarray) -> tuple[float, int]:

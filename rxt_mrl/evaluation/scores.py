@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from .config import CONTROLS
-from .intervals import Mean, Share, mean_with_interval, share_with_interval
+from .intervals import Mean, Share, ci95, mean_with_interval, share_with_interval
 
 MODES = ("on", *CONTROLS)
 
@@ -45,10 +45,10 @@ def scores(questions: pd.DataFrame) -> dict[str, Any]:
         "episodes": questions["dialogue"].nunique(),
         "steps": int(questions["steps"].max()),
         "recall": _value(recall),
-        "recall_ci95": _interval(recall),
+        "recall_ci95": ci95(recall),
         **{f"recall_{control}": _value(modes[control]) for control in CONTROLS},
         "recall_by_distance": _values(distances["on"]),
-        "recall_by_distance_ci95": {str(d): _interval(share) for d, share in distances["on"].items()} or None,
+        "recall_by_distance_ci95": {str(d): ci95(share) for d, share in distances["on"].items()} or None,
         **{f"recall_{control}_by_distance": _values(distances[control]) for control in CONTROLS},
         "recall_by_distance_and_step": {
             str(distance): {str(step): _cell(share) for step, share in steps.items()}
@@ -56,9 +56,9 @@ def scores(questions: pd.DataFrame) -> dict[str, Any]:
         }
         or None,
         "recall_told_first": _value(first),
-        "recall_told_first_ci95": _interval(first),
+        "recall_told_first_ci95": ci95(first),
         "recall_told_later": _value(later),
-        "recall_told_later_ci95": _interval(later),
+        "recall_told_later_ci95": ci95(later),
         "questions": 0 if recall is None else recall.answers,
         "abilities": abilities(questions) or None,
         **_score(questions),
@@ -90,7 +90,7 @@ def abilities(questions: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def memory_gain(questions: pd.DataFrame, control: str) -> dict[str, Any] | None:
-    """Bits per reference answer that the memory saves over another one, with a 95 % interval."""
+    """Bits per reference answer that the memory saves over another one, with a 95 % interval (null of one dialogue)."""
     return _mean(mean_of(questions[f"bits_{control}"] - questions["bits"], questions["dialogue"]))
 
 
@@ -164,17 +164,13 @@ def _value(share: Share | None) -> float | None:
     return None if share is None else _round(share.value)
 
 
-def _interval(share: Share | Mean | None) -> list[float] | None:
-    return None if share is None else [_round(share.low), _round(share.high)]
-
-
 def _values(shares: dict[int, Share]) -> dict[str, float] | None:
     return {str(distance): _round(share.value) for distance, share in shares.items()} or None
 
 
 def _cell(share: Share) -> dict[str, Any]:
-    return {"recall": _round(share.value), "ci95": _interval(share), "questions": share.answers}
+    return {"recall": _round(share.value), "ci95": ci95(share), "questions": share.answers}
 
 
 def _mean(mean: Mean | None) -> dict[str, Any] | None:
-    return None if mean is None else {"mean": _round(mean.value), "ci95": _interval(mean)}
+    return None if mean is None else {"mean": _round(mean.value), "ci95": ci95(mean)}

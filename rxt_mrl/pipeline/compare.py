@@ -136,9 +136,10 @@ def _compared(first: Evaluated, second: Evaluated, sources: tuple[str, str]) -> 
     if rewards[0] is not None and rewards[1] is not None and rewards[0].shape == rewards[1].shape:
         before, after = (reward.astype(float) for reward in rewards if reward is not None)
         known = ~(np.isnan(before) | np.isnan(after))
-        gain = paired_gain(before[known], after[known])
-        difference = Difference(float(before[known].mean()), float(after[known].mean()), gain)
-        comparison.differences["sampled_reward"] = difference
+        if known.sum() > 1:
+            gain = paired_gain(before[known], after[known])
+            difference = Difference(float(before[known].mean()), float(after[known].mean()), gain)
+            comparison.differences["sampled_reward"] = difference
     return comparison
 
 

@@ -221,8 +221,8 @@ def _remarks(name: str, result: Mapping[str, Any]) -> list[str]:
         )
     gain = result["memory_gain"]["wiped"]
     if gain is not None:
-        low, high = gain["ci95"]
-        lines.append(f"{name}: memory gain {gain['mean']:.2f} bits per answer (95 % {low:.2f} to {high:.2f})")
+        between = "-" if gain["ci95"] is None else "{:.2f} to {:.2f}".format(*gain["ci95"])
+        lines.append(f"{name}: memory gain {gain['mean']:.2f} bits per answer (95 % {between})")
     if result["dropped"]["questions"]:
         lines.append(
             f"{name}: the oldest interactions were left out for {result['dropped']['questions']} questions "

@@ -64,3 +64,10 @@ def test_a_subject_without_probabilities_has_no_interference() -> None:
 def test_unannotated_questions_say_nothing() -> None:
     rows = questions(lambda distance: 1.0, dialogues=2)
     assert forgetting(rows.assign(asked=False)) is None
+
+
+def test_one_dialogue_has_no_interval() -> None:
+    found = forgetting(questions(lambda distance: 0.9**distance, dialogues=1, bits=lambda distance: 1 + 0.1 * distance))
+    assert found is not None
+    assert found["half_life"]["ci95"] is None
+    assert found["interference"]["per_interaction"] == {"bits": 0.1, "ci95": None}

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from rxt_mrl.evaluation.intervals import mean_with_interval, paired_gain, share_with_interval, wilson
+from rxt_mrl.evaluation.intervals import ci95, mean_with_interval, paired_gain, share_with_interval, wilson
 
 
 def test_wilson_against_a_textbook_value():
@@ -69,6 +71,16 @@ def test_the_interval_of_a_mean_covers_it_too():
         inside += mean.low <= 1.0 <= mean.high
     assert 0.92 <= inside / 500 <= 0.97
     assert mean_with_interval(np.array([]), np.array([])) is None
+
+
+def test_one_dialogue_says_nothing_of_the_spread_of_others():
+    one = mean_with_interval(np.array([0.2, 0.4]), np.array([7, 7]))
+    assert one is not None
+    assert (one.value, one.answers) == (pytest.approx(0.3), 2)
+    assert math.isnan(one.low)
+    assert math.isnan(one.high)
+    assert ci95(one) is None
+    assert ci95(mean_with_interval(np.array([0.2, 0.4]), np.array([0, 1]))) == [-0.9706, 1.5706]
 
 
 def test_paired_gain():
