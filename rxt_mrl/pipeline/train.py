@@ -126,7 +126,7 @@ def train(
             assert recipe.products != "auto"
             with products.using(recipe.products):
                 if ranks.is_main():
-                    values = {"seed": recipe.seed, "preset": recipe.model.preset, "control": recipe.control}
+                    values = recipe.model_dump(mode="json")
                     run.report_to(recipe.report_to, project=recipe.name, configuration=values)
                 _Pipeline(recipe, data, run, model, console).run()
         except (KeyboardInterrupt, UserError, OSError) as error:
@@ -347,6 +347,7 @@ class _Pipeline:
         except (OSError, WriteError) as error:
             said = str(error) if isinstance(error, UserError) else f"{self.run_dir.evaluation_dir}: {reason(error)}"
             raise UserError(f"{said}; everything is trained and measured, only the report is missing") from error
+        board = folder / "tensorboard"
         self._print(
             [
                 f"run        {folder}",
@@ -354,7 +355,7 @@ class _Pipeline:
                 *(f"picture    {path}" for path in pictures),
                 f"model      {checkpoints.locate(folder)}",
                 f"metrics    {folder / 'metrics.jsonl'}",
-                f"           tensorboard --logdir {quote(str(folder / 'tensorboard'))}",
+                *([f"           tensorboard --logdir {quote(str(board))}"] if board.is_dir() else []),
                 f"rollouts   {folder / 'rollouts'}",
                 *([f"talk to it rxt-mrl chat {quote(str(folder))}"] if self.recipe.evaluation_sources else []),
                 f"time       {time.monotonic() - self.started:.0f} s",

@@ -9,8 +9,9 @@ The steps of all sections count on: a tracker shows one axis.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Trackers:
         wanted: which.
         project: what trackers file the run under.
         run: the run's name there.
-        configuration: plain values that the run is described by.
+        configuration: plain values that the run is described by; what lies below other keys gets their names, ``a.b``.
 
     Raises:
         UserError: for one that cannot be begun.
@@ -81,7 +82,7 @@ class Trackers:
         names = [name for name in wanted if name != TENSORBOARD]
         check_trackers(names)
         for name in names:
-            self._open[name] = self._begin(name, wanted[name], project, run, configuration)
+            self._open[name] = self._begin(name, wanted[name], project, run, dict(_flat(configuration)))
 
     def _begin(
         self, name: str, options: Mapping[str, Any], project: str, run: str, configuration: Mapping[str, Any]
@@ -99,9 +100,11 @@ class Trackers:
             tracker = kind(title, **arguments)
             tracker.main_process_only = False  # what writes here is the main process
             tracker.start()
-            tracker.store_init_configuration(dict(configuration))
+            if "id" not in known:  # mlflow keeps what a run began with, and refuses another value
+                tracker.store_init_configuration(dict(configuration))
         except Exception as error:  # each has its own
-            raise UserError(f"report_to: {name} cannot be begun ({_line(error)})") from error
+            begun = f"; delete {self._path}, and it begins anew with all that was logged" if known["sent"] else ""
+            raise UserError(f"report_to: {name} cannot be begun ({_line(error)}){begun}") from error
         active = getattr(tracker, "active_run", None)  # mlflow numbers its runs itself
         if active is not None:
             known["id"] = active.info.run_id
@@ -160,6 +163,14 @@ class Trackers:
             except Exception as error:  # each has its own
                 log.warning("%s could not be ended (%s)", name, _line(error))
         self._open = {}
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, bool | int | float | str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        elif value is not None:
+            yield f"{above}{name}", value if isinstance(value, bool | int | float | str) else json.dumps(value)
 
 
 def _accelerate_is_ready() -> None:

@@ -107,6 +107,31 @@ def test_one_that_cannot_be_begun_is_a_line(sent: Sent, tmp_path: Path) -> None:
         report(run, down=True)
 
 
+def test_one_that_lost_its_run_can_begin_anew(sent: Sent, tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path / "run", "a: 1")
+    report(run)
+    run.metrics({"loss": 1.0}, 1, "joint")
+    run.close()
+    run = RunDir.resume(tmp_path / "run")
+    with pytest.raises(UserError, match=r"\(no route to host\); delete .*trackers.json, and it begins anew"):
+        report(run, down=True)
+    (tmp_path / "run" / "trackers.json").unlink()
+    report(run)
+    run.close()
+    assert [step for step, _ in sent] == [1, 1]
+
+
+def test_the_whole_recipe_describes_a_run(sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    kind = accelerate.tracking.LOGGER_TYPE_TO_CLASS["trackio"]
+    monkeypatch.setattr(kind, "store_init_configuration", lambda _, values: told.append(values))
+    run = RunDir.create(tmp_path / "run", "a: 1")
+    values = {"seed": 0, "limits": {"query": 72, "on_long": "error"}, "curriculum": [{"steps": 2}], "control": None}
+    run.report_to({"trackio": {}}, project="demo", configuration=values)
+    run.close()
+    assert told == [{"seed": 0, "limits.query": 72, "limits.on_long": "error", "curriculum": '[{"steps": 2}]'}]
+
+
 def test_unknown_and_missing_ones_are_named() -> None:
     with pytest.raises(UserError, match="report_to = 'wandbb': is unknown; allowed: aim, clearml"):
         check_trackers(["wandbb"])
