@@ -227,6 +227,21 @@ def test_no_result_replaces_another(cli: Command, tmp_path: Path, monkeypatch: p
     assert (tmp_path / "paper" / "table.tex").read_text() == "mine"
 
 
+def test_other_facts_and_another_reward_are_another_evaluation(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine, reward = tmp_path / "mine.jsonl", tmp_path / "reward.py"
+    for asks, score in ((True, 0.5), (False, 0.5), (False, 0.25)):
+        rows(mine, 2, asks=asks)
+        reward.write_text(f"def score(context):\n    return [{score}] * len(context)\n")
+        assert cli("evaluate", "oracle", "--data", mine, "--reward", reward).code == 0
+    found = [result(folder) for folder in (tmp_path / "evaluations").iterdir()]
+    assert sorted((one["recall"] is None, one["score_mean"]) for one in found) == [(0, 5.0), (1, 2.5), (1, 5.0)]
+    unused = cli("evaluate", "oracle", "--reward", "bleu", "--set", "evaluation.score=false").line
+    assert "--reward scores nothing, since evaluation.score is false; add --set evaluation.score=true" in unused
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 

@@ -17,12 +17,13 @@ from rich.console import Console
 
 from ..display import Bars, busy, say, screen
 from ..errors import UserError
+from ..evaluation.config import EvaluationSettings
 from ..evaluation.parts import Parts, claim
 from ..evaluation.plots import plot_retention
 from ..evaluation.questions import write
 from ..evaluation.report import Results, joined, retention_table
 from ..evaluation.retention import Retention, evaluate
-from ..plugins import untrusted
+from ..plugins import find, source_digest, untrusted
 from ..reports.write import write_report
 from ..runs import write_json
 from ..texts import counted
@@ -90,6 +91,8 @@ def evaluate_target(
         sources = [held_out(opened, source, split) for source in dict.fromkeys(data or default)]
         if len({source.name for source in sources}) < len(sources):
             raise UserError(f"--data: two sources are called {sources[-1].name!r} in reports; rename a file or folder")
+        if not opened.settings.score and any(change.startswith("evaluation.reward=") for change in changes):
+            raise UserError("--reward scores nothing, since evaluation.score is false; add --set evaluation.score=true")
         plan = {source.name: _plan(opened, source) for source in sources}
         folder = claim(out or _folder(opened, sources, changes), plan, beside=out is None)
         work = _Evaluation(opened, sources, folder, console, as_json)
@@ -204,7 +207,14 @@ def _plan(target: Target, source: HeldOut) -> dict[str, Any]:
         "subject": source.subject.about(),
         "dialogues": source.digest,
         "settings": source.settings.model_dump(mode="json", exclude={"batch_size"}),
+        "rewards": {use: source_digest(find("reward", use)) for use in _files(source.settings)},
     }
+
+
+def _files(settings: EvaluationSettings) -> list[str]:
+    """The rewards that are files, which may say something else the next time."""
+    spec = settings.reward if settings.score else None
+    return [term.use for term in (*spec.terms, *spec.metrics) if ".py" in term.use] if spec else []
 
 
 def _remarks(name: str, result: Mapping[str, Any]) -> list[str]:

@@ -82,9 +82,12 @@ class HeldOut:
 
     @property
     def digest(self) -> str:
-        """Of the dialogues' tokens."""
+        """Of the dialogues' tokens, and of what else the data says of them."""
         parts = (*self.dialogues.query, *self.dialogues.answer)
-        return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()[:16]
+        said = repr((self.dialogues.asks, self.dialogues.columns, self.dialogues.strategy)).encode(
+            "utf-8", "surrogatepass"
+        )
+        return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts) + said).hexdigest()[:16]
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------

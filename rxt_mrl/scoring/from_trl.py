@@ -15,7 +15,10 @@ from ..contracts import Columns, MissingColumnError, RewardContext
 from ..errors import UserError
 
 COLUMNS = ("reference", "query", "history", "asks", "step", "steps", "strategy", "mode")
-"""What an adapted function is given beside prompts, completions and completion_ids."""
+"""What an adapted function is given beside prompts, completions and completion_ids; a column of the data comes before
+that of ours which has its name, as it would in TRL."""
+
+_TEXTS = ("prompts", "completions", "completion_ids")
 
 _TRAINER_HOOKS: dict[str, Any] = {
     "trainer_state": None,
@@ -63,13 +66,13 @@ class FromTrl:
             "strategy": [context.strategy] * count,
             "mode": [context.mode] * count,
         }
-        offered = {**context.columns, **offered}
+        offered |= {name: values for name, values in context.columns.items() if name not in _TEXTS}
         sources = Columns(offered)
         offered |= {name: sources[source] for name, source in self.columns.items()}
         missing = [name for name in self.needed if name not in offered]
         if missing:
             raise MissingColumnError(
-                f"needs the column {missing[0]!r}; there are {', '.join([*COLUMNS, *context.columns])} "
+                f"needs the column {missing[0]!r}; there are {', '.join(dict.fromkeys([*COLUMNS, *context.columns]))} "
                 f"(say which with the option columns={{{missing[0]!r}: 'reference'}})"
             )
         offered["completion_ids"] = [
@@ -103,7 +106,7 @@ class FromTrl:
         Which of them there are, the data says; those that it must have are noted in ``needed``.
         """
         parameters = inspect.signature(self.plugin_target).parameters.values()
-        known = {*COLUMNS, *self.columns, *_TRAINER_HOOKS, "prompts", "completions", "completion_ids"}
+        known = {*COLUMNS, *self.columns, *_TRAINER_HOOKS, *_TEXTS}
         for parameter in parameters:
             needed = parameter.default is parameter.empty and parameter.kind in (
                 parameter.POSITIONAL_OR_KEYWORD,

@@ -92,7 +92,7 @@ class SlowReward:
         running: dict[str, Future[Any]] = {}  # answers that are alike are asked for once
         order: list[str] = []
         for row in range(len(context)):
-            alone = context.select([row])
+            alone = context.select([row]).copy()  # what a reward does to its columns stays with it
             place = self._key(alone)
             order.append(place)
             if place not in running:
@@ -152,7 +152,7 @@ class SlowReward:
     def _key(self, context: RewardContext) -> str:
         """What a score depends on: the reward and everything that one answer's context tells."""
         texts = [context.query, context.generated, context.reference, *context.history]
-        columns = {name: values[0] for name, values in sorted(context.columns.items())}
+        columns = {name: _whole(values[0]) for name, values in sorted(context.columns.items())}
         place = [context.step, context.steps, context.strategy, context.mode]
         return _digest([self._identity, [text.text[0] for text in texts], repr(context.asks), place, repr(columns)])
 
@@ -214,6 +214,11 @@ def _outcome(future: Future[Any]) -> Any:
         return future.result()
     except Exception as error:
         return error
+
+
+def _whole(value: Any) -> Any:
+    """An array with all that it holds, which its ``repr`` shortens."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _digest(content: Any) -> str:

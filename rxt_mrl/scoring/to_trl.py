@@ -44,7 +44,8 @@ def to_trl(
     be several to each prompt, next to each other. Other columns of the data set become ``context.columns``.
 
     Raises:
-        UserError: for an unknown reward; RewardError: at a call, when the reward fails (with the example).
+        UserError: for an unknown reward, and at a call for prompts, completions and columns that are none of these;
+            RewardError: at a call, when the reward fails (with the example).
     """
     loaded = reward if isinstance(reward, WeightedReward) else load_reward(reward)
     label = name or name_of(loaded)
@@ -64,7 +65,9 @@ def to_trl(
         if not count:
             return []
         times = _times(len(prompts), count)
-        given = {name: values for name, values in columns.items() if _is_column(name, values, len(prompts), count)}
+        given = {
+            name: list(values) for name, values in columns.items() if _is_column(name, values, len(prompts), count)
+        }
         if times > 1:  # several completions to each prompt, next to each other
             prompts = [prompt for prompt in prompts for _ in range(times)]
             given = {
@@ -73,7 +76,7 @@ def to_trl(
             }
         queries, pasts = zip(*(_prompt(prompt) for prompt in prompts), strict=True)
         answers = [_answer(completion) for completion in completions]
-        references = [str(text or "") for text in given.pop(reference, None) or [""] * count]
+        references = [_reference(value) for value in given.pop(reference, None) or [""] * count]
         if history in given:
             pasts = tuple([_turn(turn) for turn in row or ()] for row in given.pop(history))
         facts = [tuple(_ask(ask) for ask in row or ()) for row in given.pop(asks, None) or [()] * count]
@@ -105,7 +108,7 @@ def _prompt(prompt: Any) -> tuple[str, list[tuple[str, str]]]:
     users: list[str] = []
     past: list[tuple[str, str]] = []
     answered = False
-    for message in prompt:
+    for message in _messages("prompt", prompt):
         text = _text(message.get("content"))
         if message.get("role") == "user":
             users.append(text)
@@ -126,7 +129,7 @@ def _answer(completion: Any) -> str:
     """
     if completion is None or isinstance(completion, str):
         return completion or ""
-    messages = [completion] if isinstance(completion, Mapping) else list(completion)
+    messages = _messages("completion", completion)
     own = [message for message in messages if message.get("role", "assistant") == "assistant"]
     texts = [text for message in own if (text := _text(message.get("content")))]
     if texts:
@@ -135,10 +138,24 @@ def _answer(completion: Any) -> str:
     return " ".join(_text(call.get("arguments")) for call in calls)
 
 
+def _reference(value: Any) -> str:
+    """A right answer: a text, messages, or a value whose text is one."""
+    return _answer(value) if value is None or isinstance(value, Mapping | list | tuple) else str(value)
+
+
+def _messages(kind: str, value: Any) -> list[Mapping[str, Any]]:
+    messages = [value] if isinstance(value, Mapping) else value
+    if not isinstance(messages, list | tuple) or not all(isinstance(message, Mapping) for message in messages):
+        raise UserError(f"{value!r:.80} is no {kind}: a text or a list of messages is needed")
+    return list(messages)
+
+
 def _text(content: Any) -> str:
-    """The text of a message's content: a string, parts (``[{"type": "text", "text": ...}, ...]``) or None."""
+    """The text of a message's content: a string, parts (``[{"type": "text", "text": ...}, ...]``), a number or None."""
     if content is None or isinstance(content, str):
         return content or ""
+    if not isinstance(content, Mapping | list | tuple):
+        return str(content)
     if isinstance(content, Mapping):
         return str(content["text"] or "") if "text" in content else "" if "type" in content else json.dumps(content)
     return "".join(_text(part) for part in content)
@@ -157,22 +174,28 @@ def _times(prompts: int, completions: int) -> int:
 
 def _is_column(name: str, values: Any, *lengths: int) -> bool:
     """Whether TRL hands over a column of the data, and not something of its own."""
-    listed = isinstance(values, Sequence) and not isinstance(values, str)
+    listed = hasattr(values, "__len__") and not isinstance(values, str | Mapping)
     return listed and name not in ("completion_ids", "environments") and len(values) in lengths
 
 
 def _turn(turn: Any) -> tuple[str, str]:
-    query, answer = (turn["query"], turn["answer"]) if isinstance(turn, Mapping) else turn
-    return _text(query), _text(answer)
+    if isinstance(turn, Mapping) and turn.keys() >= {"query", "answer"}:
+        return _text(turn["query"]), _text(turn["answer"])
+    if isinstance(turn, list | tuple) and len(turn) == 2:
+        return _text(turn[0]), _text(turn[1])
+    raise UserError(f"{turn!r:.80} is no earlier interaction: [query, answer] or {{query, answer}} is needed")
 
 
 def _ask(ask: Any) -> Ask:
     if isinstance(ask, Ask):
         return ask
+    if not isinstance(ask, Mapping) or ask.get("value") is None:
+        raise UserError(f"{ask!r:.80} is no fact: asks has a list of {{value, told_at, ...}} for each prompt")
+    wrong = ask.get("wrong")
     return Ask(
         str(ask["value"]),
         int(ask.get("told_at") or 0),
-        tuple(ask.get("wrong") or ()),
+        (wrong,) if isinstance(wrong, str) else tuple(str(value) for value in wrong or ()),
         str(ask.get("slot") or ""),
         str(ask.get("ability") or ""),
     )

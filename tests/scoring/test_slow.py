@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from judge import Fault, Judge, example, serving
 
@@ -73,6 +74,20 @@ def test_a_score_is_asked_for_once(tmp_path: Path) -> None:
         assert judge.calls == 3, "another question is another answer"
         WeightedReward(spec(tmp_path, judge, {"cache": False}))(alike)
         assert judge.calls == 5
+
+
+def test_columns_count_whole_and_stay_as_they_were() -> None:
+    @reward(concurrent=True)
+    def last(context: RewardContext) -> float:
+        context.columns["tags"][0].append("changed")
+        return float(context.columns["vector"][0][1000])
+
+    vectors = [np.zeros(2000), np.zeros(2000)]
+    vectors[1][1000] = 0.5  # in the middle: printed they are alike
+    tags = [["a"], ["a"]]
+    given = RewardContext.from_text(["q"] * 2, ["x"] * 2, columns={"vector": vectors, "tags": tags})
+    assert load_reward(last)(given) == [0.0, 0.5]
+    assert tags == [["a"], ["a"]]
 
 
 def test_another_source_is_another_reward(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from rxt_mrl.contracts import Ask, MissingColumnError, RewardContext, RewardSpec
+from rxt_mrl.contracts import Ask, Columns, MissingColumnError, RewardContext, RewardSpec
 from rxt_mrl.errors import UserError
 from rxt_mrl.scoring import RewardError, WeightedReward, build_reward, from_trl, load_reward, to_trl
 
@@ -179,6 +182,48 @@ def test_ours_for_trl_reads_parts_none_tools_and_several_completions() -> None:
     assert two == [1, 0, 1, 0]
     with pytest.raises(UserError, match="3 completions to 2 prompts"):
         function(prompts=["a", "b"], completions=["x", "y", "z"])
+
+
+def test_numbers_and_lone_messages_for_ours() -> None:
+    recall, bleu = to_trl("fact_recall"), to_trl("bleu")
+    asks = [[{"value": 3, "wrong": [4, 5]}]]
+    for said in (3, [{"type": "text", "text": 3}], "3"):
+        assert recall(["How many?"], [{"role": "assistant", "content": said}], asks=asks) == [1.0]
+    call = {"function": {"name": "answer", "arguments": 3}}
+    assert recall(["How many?"], [[{"role": "assistant", "content": None, "tool_calls": [call]}]], asks=asks) == [1.0]
+    assert recall(["?"], ["blue or red"], asks=[[{"value": "red", "wrong": "blue"}]]) == [0.0]
+    assert recall(["?"], ["red"], asks=np.array([[{"value": "red", "wrong": "blue"}]], dtype=object)) == [1.0]
+    assert bleu([{"role": "user", "content": "?"}], ["0"], reference=[0]) == [1.0]
+    assert bleu(["?"], ["It is red"], reference=[[{"role": "assistant", "content": "It is red"}]])[0] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"prompts": [None]}, "None is no prompt: a text or a list of messages is needed"),
+        ({"completions": [["red"]]}, "['red'] is no completion: a text or"),
+        ({"reference": [["red", "blue"]]}, "['red', 'blue'] is no completion"),
+        ({"asks": [{"value": "red"}]}, "'value' is no fact: asks has a list of"),
+        ({"asks": [[{"told_at": 0}]]}, "{'told_at': 0} is no fact"),
+        ({"history": [[{"role": "user", "content": "x"}]]}, "is no earlier interaction: [query, answer] or"),
+        ({"history": [["x", "y"]]}, "'x' is no earlier interaction"),
+    ],
+)
+def test_what_is_no_column_of_ours(columns: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        to_trl("bleu")(**{"prompts": ["q"], "completions": ["red"], "reference": ["red"]} | columns)
+
+
+def test_columns_of_the_data_come_before_ours_as_in_trl() -> None:
+    columns = {"reference": ["c", "d"], "prompts": [1, 2], "completions": [3, 4], "completion_ids": [5, 6]}
+    given = replace(CONTEXT, columns=Columns(columns))
+
+    def gold(prompts: list[str], completions: list[str], reference: list[str], **others: Any) -> list[float]:
+        assert (prompts, completions, others["step"]) == (["q one", "q two"], ["a", "b b"], [1, 1])
+        assert all(isinstance(ids, list) for ids in others["completion_ids"])
+        return [float(text in "cd") for text in reference]
+
+    assert from_trl(gold)(given) == [1.0, 1.0]
 
 
 def test_columns_of_trl_reach_our_rewards() -> None:
