@@ -34,6 +34,31 @@ def make_pool(model: RxT, settings: RolloutSettings) -> Pool:
     return RayPool(model, settings) if settings.workers else LocalPool(model)
 
 
+_UNSENDABLE = (TypeError, AttributeError, pickle.PicklingError)
+
+
+def check_sendable(setup: StageSetup, workers: int) -> None:
+    """Whether environment and reward could be sent to a worker.
+
+    Raises:
+        UserError: when they cannot.
+    """
+    from ray import cloudpickle
+
+    try:
+        cloudpickle.dumps(setup)
+    except _UNSENDABLE as error:
+        raise _unsendable(workers, error) from error
+
+
+def _unsendable(workers: int, error: Exception) -> UserError:
+    return UserError(
+        f"rollout.workers = {workers}: environment or reward cannot be sent to a worker ({reason(error)}); what only "
+        "this process has (a lock, an open file, a generator) it should make when it is first called; rollout.workers "
+        "= 0 sends nothing"
+    )
+
+
 class _Actor(RolloutWorker):
     """A rollout worker in a process of its own: built from a configuration, never shares the learner's model."""
 
@@ -92,12 +117,8 @@ class RayPool:
         self._check_raylet()
         try:
             self._setups = self._ray.put(tuple(setups))
-        except (TypeError, AttributeError, pickle.PicklingError) as error:
-            raise UserError(
-                f"rollout.workers = {self._settings.workers}: environment or reward cannot be sent to a worker "
-                f"({reason(error)}); what only this process has (a lock, an open file, a generator) it should make "
-                "when it is first called; rollout.workers = 0 sends nothing"
-            ) from error
+        except _UNSENDABLE as error:
+            raise _unsendable(self._settings.workers, error) from error
         calls = [actor.configure.remote(self._setups) for actor in self._actors]
         errors = self._ray.exceptions
         try:

@@ -13,6 +13,7 @@ from ..dialogues.sources import load_dialogues, load_pairs, load_texts
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
 from ..mrl.environment import StageSetup, make_setup
+from ..mrl.ray_workers import check_sendable
 from ..mrl.stages import Stage
 from ..runs import ranks
 from ..scoring import WeightedReward, states
@@ -84,6 +85,8 @@ class RunData:
             setup = self.setup(stage, source, steps)
             states.check(setup.stateful, 0 if supervised else recipe.rollout.workers, ranks.size())
             rehearse(setup, f"curriculum.{recipe.curriculum.index(stage)}")
+            if recipe.rollout.workers and not supervised:
+                check_sendable(setup, recipe.rollout.workers)
             if stage.looks is not None and not supervised:
                 self.validation(source, steps)
 

@@ -103,7 +103,7 @@ def merged(rewards: Mapping[str, Any], before: States, parts: Sequence[States]) 
 
 
 def check(rewards: Mapping[str, Any], workers: int, processes: int = 1) -> None:
-    """Whether the states can be kept where several play.
+    """Whether the states can be kept where several play: each is given, taken back and, where it can be, merged once.
 
     Args:
         rewards: what :func:`stateful` gives, by name.
@@ -111,9 +111,11 @@ def check(rewards: Mapping[str, Any], workers: int, processes: int = 1) -> None:
         processes: that learn together.
 
     Raises:
-        UserError: names the reward and the methods that it lacks.
+        UserError: names the reward and the methods that it lacks, or one that fails.
     """
-    capture(rewards)
+    before = capture(rewards)
+    merged(rewards, before, [before])
+    restore(rewards, before)
     for reward in rewards.values():
         if (workers or processes > 1) and not _merges(reward):
             where = f"rollout.workers = {workers}" if workers else f"{processes} processes"

@@ -72,6 +72,29 @@ class Leaves:
     def __call__(self, context):
         return [0.5] * len(context)
 
+class Locked:
+    def __init__(self):
+        self.lock = threading.Lock()
+    def __call__(self, context):
+        return [0.5] * len(context)
+
+class Counts:
+    calls = 0
+    def __call__(self, context):
+        return [0.5] * len(context)
+    def state_dict(self):
+        return {"calls": self.calls}
+    def load_state_dict(self, state):
+        self.calls = state["calls"]
+
+class Unmerged(Counts):
+    def merge(self, states):
+        raise ValueError("no two are alike")
+
+class Unloaded(Counts):
+    def load_state_dict(self, state):
+        raise KeyError("called")
+
 class Mute(Exception):
     def __str__(self):
         raise ValueError("it cannot say it")
