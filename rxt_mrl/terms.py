@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from .errors import UserError
 from .settings import Settings
@@ -84,7 +84,7 @@ class Calls(Settings):
     cache: bool = True
 
 
-Step = Annotated[int, Field(ge=1)]
+Step = Annotated[int, Field(ge=1, strict=True)]
 
 
 class RewardTerm(Settings):
@@ -107,6 +107,13 @@ class RewardTerm(Settings):
     def _name(cls, value: Any) -> Any:
         return {"use": value} if isinstance(value, str) else value
 
+    @field_validator("steps", "mode", mode="before")
+    @classmethod
+    def _one(cls, value: Any, info: ValidationInfo) -> Any:
+        """One is short for a list of it."""
+        short = int if info.field_name == "steps" else str
+        return (value,) if isinstance(value, short) and not isinstance(value, bool) else value
+
 
 class RewardSpec(Settings):
     """A weighted sum of terms; metrics are logged and not rewarded.
@@ -126,3 +133,12 @@ class RewardSpec(Settings):
         if isinstance(value, str) or (isinstance(value, dict) and "use" in value and "terms" not in value):
             value = [value]
         return {"terms": value} if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _effective(self) -> RewardSpec:
+        for metric in self.metrics:
+            if "weight" in metric.model_fields_set:
+                raise ValueError(f"metrics are not rewarded, so {metric.use} has no weight")
+        if self.max_unknown is not None and self.on_error == "raise":
+            raise ValueError("max_unknown needs on_error: skip; with raise, the first failure stops the run")
+        return self

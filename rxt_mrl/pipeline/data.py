@@ -12,6 +12,7 @@ from ..dialogues.batching import DialogueTensors, encode_dialogues
 from ..dialogues.sources import load_dialogues, load_pairs, load_texts
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
+from ..mrl.config import EnvSpec
 from ..mrl.environment import StageSetup, make_setup
 from ..mrl.ray_workers import check_sendable
 from ..mrl.stages import Stage
@@ -20,6 +21,7 @@ from ..scoring import WeightedReward, states
 from ..seeding import key, torch_generator
 from ..supervised.batches import DialoguesBySteps
 from ..supervised.config import STAGE_SETTINGS, StageName
+from ..texts import counted
 from .recipe import Recipe
 from .rehearsal import rehearse
 from .start import initial_tokenizer
@@ -61,6 +63,7 @@ class RunData:
         for reward in (self.recipe.reward, self.recipe.evaluation.reward):
             if reward is not None:
                 WeightedReward(reward)
+        self._check_terms()
         for stage in sorted(self.recipe.curriculum, key=lambda stage: -stage.most_steps):  # the longest asks for most
             self._check_stage(stage)
         for name in STAGE_SETTINGS:
@@ -71,6 +74,24 @@ class RunData:
                     self.supervised_held_out(name)
         for source in self.recipe.evaluation_sources:
             self.held_out(source)
+
+    def _check_terms(self) -> None:
+        """Whether each term of each reward counts somewhere, by the rule that our environment has for modes."""
+        recipe = self.recipe
+        if recipe.env.use.replace("_", "-") != EnvSpec().use:
+            return
+        for spec in (recipe.reward, *(stage.reward for stage in recipe.curriculum)):
+            episodes = {
+                (stage.strategy or recipe.data.sources[source or recipe.data.default].strategy, steps)
+                for stage in recipe.curriculum
+                if spec is not None and (stage.reward or recipe.reward) is spec
+                for source, steps in stage.parts
+            }
+            if spec is not None and episodes and (idle := WeightedReward(spec).idle(episodes)):
+                played = ", ".join(f"{strategy} of {counted(steps, 'step')}" for strategy, steps in sorted(episodes))
+                raise UserError(
+                    f"reward: {idle[0]} counts at no step of the curriculum ({played}): see its steps, mode, strategy"
+                )
 
     def _check_stage(self, stage: Stage) -> None:
         """Play the stage's parts with their reward, as the rollouts will."""

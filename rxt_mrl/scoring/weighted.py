@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -28,6 +28,7 @@ import torch
 
 from ..contracts import Mode, Reward, RewardContext, RewardSpec, RewardTerm, Strategy
 from ..errors import UserError
+from ..terms import mode_of
 from .load import load_reward
 from .slow import SlowReward
 from .states import stateful
@@ -94,13 +95,13 @@ class _Term:
     identity: str = ""
     """Of the reward with its options, whatever else it stands beside."""
 
-    def counts(self, context: RewardContext) -> bool:
-        """Whether the term is for this step."""
+    def counts(self, step: int, steps: int, mode: Mode, strategy: Strategy) -> bool:
+        """Whether the term is for this step of ``steps``."""
         if self.steps == "first" or self.steps == "last":
-            step = context.step == (1 if self.steps == "first" else context.steps)
+            here = step == (1 if self.steps == "first" else steps)
         else:
-            step = self.steps == "all" or context.step in self.steps
-        return step and context.mode in (self.mode or (context.mode,)) and self.strategy in (None, context.strategy)
+            here = self.steps == "all" or step in self.steps
+        return here and mode in (self.mode or (mode,)) and self.strategy in (None, strategy)
 
 
 class WeightedReward:
@@ -121,9 +122,11 @@ class WeightedReward:
         self.on_error = spec.on_error
         loaded = [_load(term, bounded=True) for term in spec.terms]
         total = sum(term.weight for term in loaded)
-        if not total > 0:
+        if not 0 < total < float("inf"):
             uses = ", ".join(term.use for term in spec.terms)
-            raise UserError(f"reward terms {uses}: the weights sum to {total:g}, at least one must be above 0")
+            raise UserError(
+                f"reward terms {uses}: the weights sum to {total:g}, at least one must be above 0 and all finite"
+            )
         taken: dict[str, int] = {}
         self._terms = [replace(term, name=_unique(term.name, taken), weight=term.weight / total) for term in loaded]
         metrics = [_load(term, bounded=False) for term in spec.metrics]
@@ -158,7 +161,7 @@ class WeightedReward:
         begun = {
             term.name: begin_reward(term.reward, context, term.name, bounded=term.bounded)
             for term in sorted(terms, key=lambda term: not isinstance(term.reward, SlowReward))  # these go on meanwhile
-            if term.counts(context)
+            if term.counts(context.step, context.steps, context.mode, context.strategy)
         }
         return lambda: self._added_up(context, begun)
 
@@ -166,6 +169,16 @@ class WeightedReward:
     def slow(self) -> bool:
         """Whether a term is a slow reward."""
         return any(isinstance(term.reward, SlowReward) for term in (*self._terms, *self._metrics))
+
+    def idle(self, episodes: Collection[tuple[Strategy, int]]) -> list[str]:
+        """The terms and metrics that count at no step of such episodes, given by strategy and number of steps."""
+        places = [
+            (step, steps, mode_of(strategy, step, steps), strategy)
+            for strategy, steps in episodes
+            for step in range(1, steps + 1)
+        ]
+        terms = (*self._terms, *self._metrics)
+        return [term.name for term in terms if not any(term.counts(*place) for place in places)]
 
     def _added_up(self, context: RewardContext, begun: Mapping[str, Callable[[], Any]]) -> RewardResult:
         count = len(context)
@@ -213,7 +226,10 @@ def _load(term: RewardTerm, *, bounded: bool) -> _Term:
     own = name_of(fn) if term.use.endswith(".py") else term.use.rpartition(":")[2]
     name = getattr(declared, "reward_name", None) or own.replace("-", "_")
     weight = term.weight if "weight" in term.model_fields_set else getattr(declared, "reward_weight", term.weight)
-    steps = term.steps or ("last" if getattr(declared, "reward_episode", False) else "all")
+    whole = getattr(declared, "reward_episode", False)
+    if whole and term.steps not in (None, "last"):
+        raise UserError(f"{term.use} scores whole episodes, at their last step: steps = {term.steps!r} is not possible")
+    steps = term.steps or ("last" if whole else "all")
     made_from = json.dumps([term.use, term.options], sort_keys=True, default=str)
     identity = hashlib.blake2b(made_from.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
     return _Term(name, fn, float(weight), bounded, steps, term.mode, term.strategy, identity)
