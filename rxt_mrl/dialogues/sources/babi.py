@@ -54,13 +54,15 @@ class BabiOptions(Settings):
     """What is told before the first question of a dialogue: all that came before, or only a stretch of it that holds
     what the questions of the dialogue need."""
     copies: int = Field(default=0, ge=0)
-    """So many copies of each training story, with people, places and objects renamed; validation has none."""
+    """So many copies of each training story, with people, places and objects renamed, told in other words, and with
+    other places in yes-or-no questions; validation has none."""
     join: float = Field(default=0.0, ge=0, le=1)
     """Share of the copies that begin with the beginning of another story and its questions. Left out of it are stories
     in whose questions something is counted, listed, compared, or asked for as it was before."""
     skip: float = Field(default=0.0, ge=0, lt=1)
-    """With ``steps``: each question of a copy is left out with this probability, as long as enough of them are left;
-    what is told stays. So the copies of a story differ in what is told between two questions, too."""
+    """With ``steps`` above 1: each question of a copy is left out with this probability, as long as enough of them are
+    left; what is told stays. So the copies of a story differ in what is told between two questions, too. A single
+    question stays with the little that is told before it: who is where is learnt on that first."""
     acknowledge: str = Field(default="I will remember that.", min_length=1)
     """The answer to an interaction that only tells."""
     tasks: tuple[int, ...] = ()
@@ -92,7 +94,7 @@ def dialogue_records(records: Iterable[Record], options: BabiOptions, *, steps: 
             yield record
             continue
         story = record.value
-        if steps is not None:
+        if steps is not None and steps > 1:
             story = with_fewer_questions(story, options.skip, _questions(options, steps))
         for lines in _windows(story.lines, options, steps):
             if not any(line.is_question for line in lines) or lines[0].is_question:

@@ -17,6 +17,7 @@ import numpy as np
 from ...errors import UserError
 from ...seeding import numpy_generator
 from .babi_stories import BabiStory
+from .babi_wording import Rewording
 
 CLASSES: Mapping[str, frozenset[str]] = {
     "women": frozenset(("mary", "sandra", "julie", "lily", "gertrude", "winona", "emily", "jessica")),
@@ -48,9 +49,11 @@ class Renamer:
     """
 
     def __init__(self, stories: Iterable[BabiStory]) -> None:
+        stories = list(stories)
         words = {word for story in stories for word in words_of(story)}
         motives = bool(words & MOTIVES)
         kinds = ("women", "men") if motives else tuple(CLASSES)
+        self._wording = Rewording(stories, CLASSES["places"])
         self._classes = [sorted(CLASSES[kind] & words) for kind in kinds]
         if not any(len(names) > 1 for names in self._classes):
             raise UserError(
@@ -79,7 +82,7 @@ class Renamer:
             return _WORD.sub(name, old)
 
         lines = (replace(line, text=text(line.text), answer=text(line.answer)) for line in story.lines)
-        return BabiStory(tuple(lines))
+        return self._wording.reworded(BabiStory(tuple(lines)), rng)
 
 
 def words_of(story: BabiStory) -> set[str]:

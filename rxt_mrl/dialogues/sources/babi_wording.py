@@ -1,0 +1,106 @@
+"""Other words for what a bAbI story tells, and other places that it asks about; everything stays true.
+
+A story is known by its wording as well as by its names: who *moved* and who *journeyed*, which of five questions is
+answered *yes*. The simulation draws such words at random, so a copy may draw them again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from .babi_stories import BabiLine, BabiStory
+
+_SAYINGS = (
+    ("moved to", "went to", "went back to", "travelled to", "journeyed to"),
+    ("picked up", "got", "took", "grabbed"),
+    ("put down", "dropped", "left", "discarded"),
+    ("gave", "handed", "passed"),
+)
+"""What the simulation says for one and the same act, before *the*: ``to the left of`` is another word."""
+_THEN = ("after that", "afterwards", "following that", "then")
+"""How a sentence begins that goes on with the one before."""
+_LONGEST_FIRST = sorted((saying for sayings in _SAYINGS for saying in sayings), key=len, reverse=True)
+_SAYING = re.compile(rf"^(?:{'|'.join(_THEN)})\b|\b(?:{'|'.join(_LONGEST_FIRST)})(?= the\b)", re.IGNORECASE)
+_IS_AT = re.compile(r"(is \w+ in the )(\w+)\?", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+
+
+class Rewording:
+    """Rewords the stories of some files with the words that occur in them.
+
+    Args:
+        stories: all that are to be reworded.
+        places: names of places, in lower case.
+    """
+
+    def __init__(self, stories: Iterable[BabiStory], places: frozenset[str]) -> None:
+        stories = list(stories)
+        self._places = places
+        statements = [line.text for story in stories for line in story.lines if not line.is_question]
+        found = {match[0].lower() for text in statements for match in _SAYING.finditer(text)}
+        self._alike: dict[str, list[str]] = {}
+        for sayings in (*_SAYINGS, _THEN):
+            said = [saying for saying in sayings if saying in found]
+            self._alike |= dict.fromkeys(said, said)
+        self._asked = sorted({place for story in stories for place in _places_asked(story)})
+        self._asks_anew = all(self._follows(story) for story in stories)
+
+    def reworded(self, story: BabiStory, rng: np.random.Generator) -> BabiStory:
+        """The story in other words, drawn from ``rng``.
+
+        Each saying becomes one of those that mean the same. Where every yes-or-no question of the files is answered by
+        the place in its last supporting sentence, it asks about that place or about another one, each half the time.
+        """
+        lines = [
+            line if line.is_question else replace(line, text=_SAYING.sub(partial(self._other, rng), line.text))
+            for line in story.lines
+        ]
+        if self._asks_anew:
+            told = {line.number: line for line in lines}
+            lines = [self._asked_anew(line, told, rng) for line in lines]
+        return replace(story, lines=tuple(lines))
+
+    def _other(self, rng: np.random.Generator, match: re.Match[str]) -> str:
+        alike = self._alike[match[0].lower()]
+        drawn = alike[rng.integers(len(alike))]
+        return drawn.capitalize() if match[0][0].isupper() else drawn
+
+    def _asked_anew(self, line: BabiLine, told: Mapping[int, BabiLine], rng: np.random.Generator) -> BabiLine:
+        match = _IS_AT.fullmatch(line.text.strip())
+        if match is None:
+            return line
+        place = self._place_told(line, told)
+        others = [name for name in self._asked if name != place]
+        right = rng.random() < 0.5 or not others
+        asked = place if right else others[rng.integers(len(others))]
+        return replace(line, text=f"{match[1]}{asked}?", answer="yes" if right else "no")
+
+    def _place_told(self, line: BabiLine, told: Mapping[int, BabiLine]) -> str | None:
+        """The one place that the last supporting sentence names."""
+        if not line.support or max(line.support) not in told:
+            return None
+        words = _WORD.findall(told[max(line.support)].text.lower())
+        named = [word for word in words if word in self._places]
+        return named[0] if len(named) == 1 else None
+
+    def _follows(self, story: BabiStory) -> bool:
+        """Whether its yes-or-no questions are answered by the place that was told last."""
+        told = {line.number: line for line in story.lines}
+        for line in story.lines:
+            match = _IS_AT.fullmatch(line.text.strip()) if line.is_question else None
+            if match is None:
+                continue
+            place = self._place_told(line, told)
+            if place is None or line.answer != ("yes" if place == match[2].lower() else "no"):
+                return False
+        return True
+
+
+def _places_asked(story: BabiStory) -> list[str]:
+    matches = (_IS_AT.fullmatch(line.text.strip()) for line in story.lines if line.is_question)
+    return [match[2].lower() for match in matches if match]
