@@ -3,7 +3,9 @@
 The prompt ``[BOS][Q] query [A]`` runs once (prefill) into a preallocated cache; then every step processes a single
 token per row. Keys and values of the memory do not change during an interaction and are computed once. Rows may have
 prompts of different lengths: each writes to its own position of the cache. A row that finished (by [EOS], by
-``max_new_tokens``, or because the width of the model is full) is dropped from the batch at once.
+``max_new_tokens``, or because the width of the model is full) is dropped from the batch at once. Several answers to one
+query are computed once as far as they have the same beginning: a *branch* of the cache stands for all of them, and
+divides where they part.
 
 What a row says depends on its prompt, its memory, its seed and the sampling settings; not on its neighbours, its place
 in the batch, or when they finish (to rounding: a matrix product of another batch size may differ in the last bit).
@@ -135,6 +137,8 @@ class AnswerStream:
         self._step = 0
         self._rows = room.nonzero().squeeze(-1)
         self._room = room[self._rows]
+        self._alone = answers == 1
+        self._branches = torch.arange(len(self._rows), device=device) // answers
         self._pending: Tensor | None = None
         self._steps: DecoderSteps | None = None
         if not self.done:
@@ -161,7 +165,8 @@ class AnswerStream:
         if self._pending is not None:
             self._logits = self._decode(self._pending)
         uniforms = None if self._uniforms is None else self._uniforms[:, self._step]
-        drawn = sample(self._logits, self._sampling, uniforms)
+        logits = self._logits if self._alone else self._logits[self._branches]
+        drawn = sample(logits, self._sampling, uniforms)
         rows, ids = self._rows, drawn.ids
         self._ids[rows, self._step] = ids
         self._log_probs[rows, self._step] = drawn.log_probs
@@ -173,6 +178,8 @@ class AnswerStream:
         self._pending = ids
         if bool(finished.any()):
             self._drop(finished)
+        if not self.done:
+            self._divide()
         return StepTokens(rows, ids)
 
     def result(self) -> Generation:
@@ -197,11 +204,6 @@ class AnswerStream:
             self._cache = decoder.new_cache(len(lengths), capacity)
             query_ids, query_mask = query_ids[:, :longest], query_mask[:, :longest]
             self._logits = decoder.prefill(query_ids, query_mask, self._memory_kv, self._cache)
-            if answers > 1:
-                copies = torch.arange(len(lengths), device=rows.device).repeat_interleave(answers)
-                self._logits = self._logits[copies]
-                self._cache = self._cache.select(copies)
-                self._memory_kv = select_memory_kv(self._memory_kv, copies)
 
     def _decode(self, ids: Tensor) -> Tensor:
         decoder = self._model.decoder
@@ -210,9 +212,9 @@ class AnswerStream:
         return decoder.step(ids.unsqueeze(1), self._memory_kv, self._cache, self._steps)
 
     def _drop(self, finished: Tensor) -> None:
-        """Keep only the unfinished rows of everything that the next step reads."""
+        """Keep only the unfinished rows."""
         keep = (~finished).nonzero().squeeze(-1)
-        self._rows, self._room = self._rows[keep], self._room[keep]
+        self._rows, self._room, self._branches = self._rows[keep], self._room[keep], self._branches[keep]
         if self.done:
             del self._cache, self._memory_kv, self._logits, self._pending, self._steps
             return
@@ -220,8 +222,16 @@ class AnswerStream:
         self._pending = self._pending[keep]
         if self._uniforms is not None:
             self._uniforms = self._uniforms[keep]
-        self._cache = self._cache.select(keep)
-        self._memory_kv = select_memory_kv(self._memory_kv, keep)
+
+    def _divide(self) -> None:
+        """A branch of the cache for every different beginning, and in ``_pending`` the token that it ends with."""
+        assert self._pending is not None
+        vocab = self._logits.shape[-1]
+        different, self._branches = (self._branches * vocab + self._pending).unique(return_inverse=True)
+        origins, self._pending = different // vocab, different % vocab
+        if not origins.equal(torch.arange(self._cache.batch, device=origins.device)):
+            self._cache = self._cache.select(origins)
+            self._memory_kv = select_memory_kv(self._memory_kv, origins)
 
 
 def _uniforms(seeds: Sequence[int] | None, batch: int, steps: int) -> Tensor:
