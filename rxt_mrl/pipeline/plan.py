@@ -50,7 +50,7 @@ def check_recipe(recipe: Recipe, console: Console) -> Table:
         steps = settings.max_steps if isinstance(settings, MemoryAwareSettings) else None
         cells = (name, source, "-" if steps is None else str(steps), str(len(rows)), str(updates))
         if isinstance(rows, DialoguesBySteps):
-            rows = rows.most()
+            rows = rows.at(None)
         if isinstance(rows, DialogueTensors):
             per_row = (
                 _tokens(rows, steps)

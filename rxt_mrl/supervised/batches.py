@@ -5,13 +5,14 @@ A resumed stage therefore sees exactly the batches that it would have seen, with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from ..dialogues.batching import DialogueTensors
@@ -70,19 +71,16 @@ class DialoguesBySteps:
 
     def select(self, rows: list[int], steps: int | None = None) -> DialogueTensors:
         """Some rows, with ``steps`` follow-ups (None: the most)."""
-        dialogues = self._by_steps[self.steps if steps is None else steps]
+        dialogues = self.at(steps)
         return dialogues.select([row % len(dialogues) for row in rows])
 
-    def most(self) -> DialogueTensors:
-        """The dialogues with the most follow-ups."""
-        return self._by_steps[self.steps]
-
-    def all(self) -> list[DialogueTensors]:
-        """The dialogues of each number of follow-ups."""
-        return list(self._by_steps.values())
+    def at(self, steps: int | None) -> DialogueTensors:
+        """The dialogues of ``steps`` follow-ups (None: the most)."""
+        return self._by_steps[self.steps if steps is None else steps]
 
 
 StageData = DialogueTensors | DialoguesBySteps | EndlessDialogues | TokenRows
+Lengths = Callable[[int | None], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -102,8 +100,9 @@ class BatchSampler(Sampler[list[BatchPlan]]):
         batches: how many batches the stage takes.
         batch_size: rows of a batch. The last batch of a pass over the data has what is left: none is dropped.
         seed: key of the order.
-        lengths: tokens per row, for ``window``.
-        window: sort this many batches' worth of rows by length before cutting batches; 0: do not.
+        lengths: tokens per row where so many follow-ups of it are used (None: all), for ``window``.
+        window: sort this many batches' worth of rows by length before cutting batches, which then come in any order;
+            0: do not.
         steps: follow-ups of the batch of a number; None: all that the data has.
     """
 
@@ -114,7 +113,7 @@ class BatchSampler(Sampler[list[BatchPlan]]):
         batch_size: int,
         seed: int,
         *,
-        lengths: Tensor | None = None,
+        lengths: Lengths | None = None,
         window: int = 0,
         steps: Callable[[int], int] | None = None,
     ) -> None:
@@ -125,7 +124,7 @@ class BatchSampler(Sampler[list[BatchPlan]]):
         self.drop_last = False
         self._rows_per_batch = batch_size
         self._seed = seed
-        self._lengths = None if lengths is None else lengths.numpy()
+        self._lengths = lengths
         self._window = window
         self._steps = steps
 
@@ -155,12 +154,16 @@ class BatchSampler(Sampler[list[BatchPlan]]):
         size = self._rows_per_batch
         if not self._window or self._lengths is None:
             return [order[start : start + size].tolist() for start in range(0, self.rows, size)]
-        batches: list[np.ndarray] = []
+        batches: list[list[int]] = []
+        first = epoch * math.ceil(self.rows / size)
         for start in range(0, self.rows, size * self._window):
+            number = first + len(batches)
+            lengths = self._lengths(None if self._steps is None else self._steps(number))
             part = order[start : start + size * self._window]
-            part = part[np.argsort(self._lengths[part], kind="stable")]
-            batches += [part[cut : cut + size] for cut in range(0, len(part), size)]
-        return [batches[number].tolist() for number in draw.permutation(len(batches))]
+            part = part[np.argsort(lengths[part], kind="stable")]
+            cuts = [part[cut : cut + size].tolist() for cut in range(0, len(part), size)]
+            batches += [cuts[place] for place in draw.permutation(len(cuts))]
+        return batches
 
 
 class BatchData(Dataset[dict[str, Any]]):
@@ -203,21 +206,19 @@ def whole(batch: Any) -> Any:
     return batch
 
 
-def data_lengths(data: StageData) -> Tensor | None:
-    """Tokens of every row; for dialogues those of their longest interaction. None for endless data.
-
-    Where dialogues are made anew for each number of follow-ups, a row has the mean over them.
-    """
+def data_lengths(data: StageData) -> Lengths | None:
+    """Tokens of every row; for dialogues those of their longest interaction. None for endless data."""
     if isinstance(data, EndlessDialogues):
         return None
     if isinstance(data, TokenRows):
-        return data.lengths
-    if isinstance(data, DialoguesBySteps):
-        rows = torch.arange(len(data))
-        each = [_longest(dialogues)[rows % len(dialogues)] for dialogues in data.all()]
-        return torch.stack(each).double().mean(0)
-    return _longest(data)
+        rows = data.lengths.numpy()
+        return lambda steps: rows
 
+    @cache
+    def longest(steps: int | None) -> np.ndarray:
+        dialogues = data.at(steps) if isinstance(data, DialoguesBySteps) else data
+        used = slice(None if steps is None else 1 + steps)
+        tokens = (dialogues.query.mask[:, used].sum(-1) + dialogues.answer.mask[:, used].sum(-1)).max(-1).values
+        return tokens.numpy()[np.arange(len(data)) % len(dialogues)]
 
-def _longest(dialogues: DialogueTensors) -> Tensor:
-    return (dialogues.query.mask.sum(-1) + dialogues.answer.mask.sum(-1)).max(-1).values
+    return longest

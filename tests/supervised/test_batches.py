@@ -1,12 +1,20 @@
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, pairwise
 
+import numpy as np
 import pytest
 import torch
 from accelerate.data_loader import BatchSamplerShard
 
-from rxt_mrl.supervised.batches import BatchData, BatchPlan, BatchSampler, DialoguesBySteps, EndlessDialogues
+from rxt_mrl.supervised.batches import (
+    BatchData,
+    BatchPlan,
+    BatchSampler,
+    DialoguesBySteps,
+    EndlessDialogues,
+    data_lengths,
+)
 from rxt_mrl.supervised.rows import interaction_rows, text_rows
 
 
@@ -29,11 +37,33 @@ def test_order_depends_on_the_seed_alone():
 
 
 def test_rows_of_like_length_come_together():
-    lengths = torch.arange(64).flip(0)
-    found = plans(BatchSampler(64, 8, 8, seed=0, lengths=lengths, window=8))
+    lengths = np.arange(64)[::-1]
+    found = plans(BatchSampler(64, 8, 8, seed=0, lengths=lambda _: lengths, window=8))
     assert sorted(row for plan in found for row in plan.rows) == list(range(64))
     assert all(max(plan.rows) - min(plan.rows) == 7 for plan in found)
     assert [plan.rows[0] for plan in found] != sorted((plan.rows[0] for plan in found), reverse=True)
+
+
+def test_rows_are_alike_in_what_is_used_of_them():
+    lengths = {1: np.arange(64), 2: np.arange(64) % 8}
+    steps = lambda number: 1 if number < 4 else 2  # noqa: E731
+    found = plans(BatchSampler(64, 16, 8, seed=0, lengths=lengths.__getitem__, window=4, steps=steps))
+    for window in range(4):
+        batches = found[4 * window : 4 * window + 4]
+        tokens = sorted(sorted(int(lengths[plan.steps][row]) for row in plan.rows) for plan in batches)
+        assert all(most[-1] <= least[0] for most, least in pairwise(tokens)), "each batch holds the next longest"
+    for epoch in (found[:8], found[8:]):
+        assert sorted(row for plan in epoch for row in plan.rows) == list(range(64))
+
+
+def test_lengths_are_those_of_the_follow_ups_in_use(dialogues):
+    long, short = dialogues.select(range(3)), dialogues.select(range(5), steps=1)
+    for data in (DialoguesBySteps({long.steps: long, 1: short}), dialogues):
+        lengths = data_lengths(data)
+        for steps in (1, None):
+            rows = [data.select([row], steps=steps).interactions().mask for row in range(len(data))]
+            assert lengths(steps).tolist() == [int(row.sum(-1).max()) for row in rows]
+    assert data_lengths(EndlessDialogues(lambda number: dialogues, chunk=4)) is None
 
 
 def test_steps_follow_the_number_of_the_batch():
