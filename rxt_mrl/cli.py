@@ -393,7 +393,7 @@ def reward_check(
         from .pipeline.recipe_files import override
         from .scoring import check_reward
 
-    report = check_reward(name, override({}, options or []), columns=override({}, columns or []))
+    report = check_reward(name, override({}, options or []), columns=override({}, columns or [], "--column"))
     if report.kinds or report.ok:
         report.print(console)
     report.raise_if_broken()

@@ -6,6 +6,7 @@ import difflib
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -43,12 +44,14 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """pydantic takes true for 1 where a number is asked for."""
-        if isinstance(value, bool) and info.field_name in cls.model_fields:
+    def _taken_for_another(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic takes true for 1 where a number is asked for, and an empty path for the working directory."""
+        if (isinstance(value, bool) or value == "") and info.field_name in cls.model_fields:
             kinds = _kinds(cls.model_fields[info.field_name].annotation)
-            if kinds & {int, float} and bool not in kinds:
+            if value != "" and kinds & {int, float} and bool not in kinds:
                 raise ValueError("a number is needed, not true or false")
+            if value == "" and Path in kinds:
+                raise ValueError("a path is needed, not an empty text")
         return value
 
 

@@ -42,7 +42,7 @@ class EvaluationSettings(Settings):
     """
 
     data: tuple[str, ...] | None = Field(default=None, min_length=1)
-    episodes: int | None = Field(default=300, ge=1)
+    episodes: int | None = Field(default=300, ge=1, le=1_000_000)
     steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=100, ge=1)
     temperature: float = Field(default=0.0, ge=0)

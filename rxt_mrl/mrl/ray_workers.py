@@ -7,6 +7,7 @@ it plays; its shards run again and give the same episodes, since they depend on 
 from __future__ import annotations
 
 import contextlib
+import logging
 import pickle
 import time
 from collections import deque
@@ -27,6 +28,8 @@ from .pool import LocalPool, Played, Pool, RolloutWorker, timed
 from .ray_cluster import connect
 from .rollout import Shard
 from .trajectories import Trajectories, concatenate
+
+log = logging.getLogger(__name__)
 
 
 def make_pool(model: RxT, settings: RolloutSettings) -> Pool:
@@ -173,6 +176,7 @@ class RayPool:
                             f"rollout workers failed {failures} times in a row (rollout.restarts = "
                             f"{self._settings.restarts}): {why}"
                         )
+                    log.warning("a rollout worker is replaced (%s); its episodes are played again", why)
                     self._replace(place)
                     waiting.appendleft(shard)
                 else:

@@ -11,7 +11,7 @@ from tokenizers import AddedToken
 from ..dialogues.tokenizer import FILE as TOKENIZER_FILE
 from ..dialogues.tokenizer import DialogueTokenizer
 from ..errors import UserError
-from ..files import write_json
+from ..files import read_json, write_json
 from ..model import RxT
 from ..model.hub import fetch
 from ..model.published import convert_published
@@ -34,7 +34,7 @@ def convert_command(
 
     Args:
         source: folder or Hub id of a published checkpoint.
-        out: folder for ours; new, empty, or of an earlier conversion.
+        out: folder for ours; new, empty, or of an earlier conversion of the same.
         component: the part to take; None: all.
         layout: where the checkpoint cannot tell.
         tokenizer: folder with a ``tokenizer.json``, or such a file; None: that of ``source``, where it has one.
@@ -49,6 +49,11 @@ def convert_command(
     if out.exists() and (not out.is_dir() or ((inside := listed(out)) and REPORT not in inside)):
         raise UserError(f"--out {out}: holds something else than a conversion; give a new or empty directory")
     model, report = convert_published(source, component, layout=layout)
+    if (out / REPORT).is_file():
+        earlier = read_json(out / REPORT, "give another --out")
+        if (earlier.get("source"), earlier.get("component")) != (report.source, report.component):
+            said = f"{earlier.get('component')} of {earlier.get('source')}"
+            raise UserError(f"--out {out}: holds a conversion of another checkpoint ({said}); give another directory")
     words = _tokenizer(source, tokenizer)
     if words is not None:
         _fit(words, model.config.vocab_size, str(tokenizer or source))

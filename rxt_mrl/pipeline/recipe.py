@@ -216,6 +216,8 @@ class Recipe(Settings):
             value = {name: {} for name in names}
         if isinstance(value, dict):
             value = {name: options or {} for name, options in value.items()}
+            if value.get("tensorboard"):
+                raise ValueError("tensorboard takes no arguments; it writes to RUN/tensorboard")
         return value
 
     @model_validator(mode="after")

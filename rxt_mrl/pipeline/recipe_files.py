@@ -30,8 +30,13 @@ def resolve(name_or_path: str, _chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     return merge(resolve(source, (*_chain, path)), content)
 
 
-def override(content: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+def override(content: Mapping[str, Any], assignments: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """Apply ``--set a.b=c`` assignments; the value is YAML, a number in the path indexes a list.
+
+    Args:
+        content: what they change.
+        assignments: as the user gave them.
+        option: what the user gave them to, for errors.
 
     Raises:
         UserError: an assignment without ``=``, a path through something that is not a section, a bad index.
@@ -40,11 +45,11 @@ def override(content: Mapping[str, Any], assignments: Sequence[str]) -> dict[str
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals or not path:
-            raise UserError(f"--set {assignment}: give section.key=value")
+            raise UserError(f"{option} {assignment}: give {'section.key' if option == '--set' else 'name'}=value")
         try:
             value = yaml12.parse(text)
         except UserError as error:
-            raise UserError(f"--set {assignment}: {error}") from error
+            raise UserError(f"{option} {assignment}: {error}") from error
         keys = re.sub(r"\[(\d+)\]", r".\1", path).split(".")  # stages[0].steps as stages.0.steps
         result = _assign(result, keys, value, assignment)
     return result

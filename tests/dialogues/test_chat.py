@@ -207,6 +207,15 @@ def test_pictures_are_counted(tmp_path: Path) -> None:
     assert "left out inside of turns: 1 image_url" in "\n".join(tally.lines())
 
 
+def test_a_number_is_its_text_and_nothing_else_is(tmp_path: Path) -> None:
+    turns = [("user", "How many?"), ("assistant", 0), ("user", "And now?"), ("assistant", 4.5)]
+    lost = [("user", "Sure?"), ("assistant", True), ("user", "Is it?"), ("assistant", float("nan"))]
+    loaded = chat(tmp_path, [{"messages": [{"role": role, "content": text} for role, text in turns + lost]}])
+    assert [turn.answer for turn in loaded.dialogues[0].turns] == ["0", "4.5"]
+    assert loaded.report.tally is not None
+    assert loaded.report.tally.parts == {"bool": 1, "float": 1}
+
+
 def queries(loaded: LoadedDialogues) -> list[list[str]]:
     return [[turn.query for turn in dialogue.turns] for dialogue in loaded.dialogues]
 

@@ -144,7 +144,7 @@ def test_a_folder_with_a_data_script(tmp_path: Path) -> None:
 def test_two_columns_of_one_name(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["query", "query"]), path)
-    with pytest.raises(UserError, match=r"rows\.parquet row 1: there are two columns 'query'"):
+    with pytest.raises(UserError, match=r"rows\.parquet row 1: there are two columns 'query'$"):
         load_dialogues(settings_of(path))
 
 

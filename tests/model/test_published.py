@@ -156,6 +156,10 @@ def test_command_saves_the_model_and_the_report(cli, tmp_path):
     same(RxT.from_pretrained(out), model)
     assert json.loads((out / "conversion.json").read_text())["layout"] == "rxnn-0.2"
     assert cli("convert", folder, "--out", out).code == 0  # an earlier conversion is replaced
+    other = publish(tmp_path / "other", settings(model), weights(model))
+    for command in (("convert", other), ("convert", folder, "--component", "encoder")):
+        line = cli(*command, "--out", out).line
+        assert f"holds a conversion of another checkpoint (model of {folder}); give another directory" in line
     assert "holds something else than a conversion" in cli("convert", folder, "--out", tmp_path).line
 
 

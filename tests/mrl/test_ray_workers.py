@@ -31,7 +31,7 @@ def process_of(actor):
     return ray.get(actor.__ray_call__.remote(lambda worker: os.getpid()))
 
 
-def test_workers_give_what_this_process_gives_and_are_replaced_when_they_die(make_model, setup_of, tmp_path):
+def test_workers_give_what_this_process_gives_and_are_replaced_when_they_die(make_model, setup_of, tmp_path, caplog):
     import ray
 
     model = make_model()
@@ -54,6 +54,7 @@ def test_workers_give_what_this_process_gives_and_are_replaced_when_they_die(mak
         for actor in pool.actors:
             os.kill(process_of(actor), signal.SIGKILL)
         assert_same(pool.rollout(shards), expected)
+        assert "a rollout worker is replaced (" in caplog.text
 
         # A reward from a file that raises: its own line, no restart.
         plugin = tmp_path / "mine.py"

@@ -17,7 +17,7 @@ from ...seeding import key
 from .line_files import first_line as _first_line
 from .opening import suffix_of
 from .recognize import foreign
-from .rows import Record, RowError
+from .rows import FileError, Record, RowError
 
 if TYPE_CHECKING:  # `datasets` takes a second to import: the readers do it when they are called
     import pyarrow as pa
@@ -164,10 +164,10 @@ def table_records(place: str, tables: Iterable[pa.Table]) -> Iterator[Record]:
         except StopIteration:
             return
         except (pa.ArrowException, OSError, ValueError) as error:
-            yield Record(place, number + 1, RowError(f"the file cannot be read from here on ({_first_line(error)})"))
+            yield Record(place, number + 1, FileError(f"the file cannot be read from here on ({_first_line(error)})"))
             return
         if twice := twice_in(table.column_names):
-            yield Record(place, number + 1, RowError(f"there are two columns '{twice}'"))
+            yield Record(place, number + 1, FileError(f"there are two columns '{twice}'"))
             return
         for row in _python_rows(table):
             number += 1
@@ -218,7 +218,7 @@ def _table_file(file: Path, kind: str, read: Callable[[Path], Iterator[pa.Record
         empty = file.stat().st_size == 0
         what = None if empty else foreign(file)
         reason = "the file is empty" if empty else f"truncated or not {kind} ({_first_line(error)})"
-        yield Record(file.name, 1, RowError(f"the file is {what}" if what and kind not in what else reason))
+        yield Record(file.name, 1, FileError(f"the file is {what}" if what and kind not in what else reason))
         return
     if first is not None:
         yield from table_records(file.name, map(_table, chain([first], batches)))

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import UserError
 from .opening import BROKEN, opened, suffix_of
 from .recognize import foreign
-from .rows import Record, RowError
+from .rows import FileError, Record, RowError
 
 CONTAINERS = ("data", "rows", "dialogues", "dialogs", "conversations", "examples", "instances", "samples", "items")
 """Keys under which a JSON object usually holds its rows."""
@@ -24,7 +24,7 @@ def lines_of(file: Path) -> Iterator[tuple[int, str | RowError]]:
     number = 0
     try:
         if what := foreign(file):
-            yield 1, RowError(f"the file is {what}")
+            yield 1, FileError(f"the file is {what}")
             return
         with opened(file) as stream:
             for number, raw in enumerate(stream, start=1):
@@ -33,7 +33,7 @@ def lines_of(file: Path) -> Iterator[tuple[int, str | RowError]]:
                 except UnicodeDecodeError as error:
                     yield number, RowError(f"not UTF-8 (byte {error.start + 1} of the line)")
     except BROKEN as error:
-        yield number + 1, RowError(f"the gzip file breaks off ({first_line(error)})")
+        yield number + 1, FileError(f"the gzip file breaks off ({first_line(error)})")
     except OSError as error:
         raise UserError(f"data: cannot read '{file}' ({error.strerror or error})") from error
 
@@ -86,7 +86,7 @@ def _whole(file: Path) -> Any:
         if suffix_of(file) != ".json":
             return None
         if array or not (second is not None and _is_json(second)):
-            return RowError(f"not valid JSON ({first_line(error)}); JSON lines can be read in part")
+            return FileError(f"not valid JSON ({first_line(error)}); JSON lines can be read in part")
         return None
     except BROKEN:
         return None

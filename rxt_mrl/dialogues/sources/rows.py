@@ -26,6 +26,10 @@ class RowError(ValueError):
     """One row cannot be used; the message says why, without naming the row."""
 
 
+class FileError(RowError):
+    """A file cannot be read, as a whole or from here on; no row of it can be left out."""
+
+
 class Passed(Exception):  # noqa: N818 - not an error: the row is good and left out on purpose
     """One row is left out on purpose, for the given reason (a story with too few facts); never stops a run."""
 
@@ -197,7 +201,8 @@ def take(
         except RowError as error:
             bad = BadRow(record.place, record.unit, record.number, " ".join(str(error).split()))
             if on_bad_row == "stop":
-                raise UserError(f"data: {bad} (on_bad_row: stop; skip leaves such rows out and counts them)") from None
+                skip = " (on_bad_row: stop; skip leaves such rows out and counts them)"
+                raise UserError(f"data: {bad}{'' if isinstance(error, FileError) else skip}") from None
             report.bad.append(bad)
             report.count(record, "in a bad row")
             continue

@@ -106,7 +106,7 @@ def _pairs(items: list[Any], layout: Layout) -> list[Turn]:
 def _text(value: Any, number: int) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
         return str(value)
     raise RowError(f"turn {number} is {type(value).__name__}, text is needed")
 
@@ -132,6 +132,10 @@ def _instruction(row: Mapping[str, Any], layout: Layout, tally: Tally) -> list[T
     """Alpaca: an instruction with its input and output, and the pairs before it."""
     if layout.first not in row or layout.second not in row:
         raise RowError(f"columns '{layout.first}' and '{layout.second}' are needed; there are: {', '.join(row)}")
+    if isinstance(row.get("interactions"), list) and row["interactions"]:
+        raise RowError(
+            "a dialogue of the published schema, with interactions: jsonl, parquet or arrow reads it, not chat"
+        )
     history = as_list(row.get("history")) if row.get("history") is not None else []
     turns = _system(row)
     if history and all(isinstance(item, str) for item in history):

@@ -13,7 +13,7 @@ from typing import Any
 from ..files import arrow_records, parquet_records, twice_in
 from ..line_files import json_records, lines_of, parse_json
 from ..opening import suffix_of
-from ..rows import Record, RowError
+from ..rows import FileError, Record, RowError
 from .options import ChatOptions
 
 END = "__eou__"
@@ -119,12 +119,12 @@ def _table_records(files: Iterable[Path]) -> Iterator[Record]:
             table = csv.DictReader(good, delimiter=separator)
             names = table.fieldnames or ()
             if twice := twice_in(names):
-                yield Record(file.name, 1, RowError(f"there are two columns '{twice}'"), "line")
+                yield Record(file.name, 1, FileError(f"there are two columns '{twice}'"), "line")
                 continue
             for count, row in enumerate(table, start=1):
                 yield Record(file.name, count, _table_row(row, len(names)))
         except csv.Error as error:
-            yield Record(file.name, 1, RowError(f"not a table of separated values ({error})"))
+            yield Record(file.name, 1, FileError(f"not a table of separated values ({error})"))
 
 
 def _table_row(row: Mapping[str | None, Any], width: int) -> dict[str, Any] | RowError:

@@ -206,8 +206,11 @@ def content_of(value: Any, lost: Counter[str]) -> tuple[str, str, str]:
         return "", "", ""
     if isinstance(value, Mapping):
         value = value.get("parts") if isinstance(value.get("parts"), list) else [value]
+    if isinstance(value, str | int | float) and not isinstance(value, bool) and value == value:
+        return str(value), "", ""  # a number is its text
     if not isinstance(value, list | tuple):
-        return str(value), "", ""
+        lost[type(value).__name__] += 1
+        return "", "", ""
     texts, calls, results = [], [], []
     for part in value:
         if isinstance(part, str):
