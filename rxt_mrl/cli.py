@@ -304,6 +304,8 @@ def _columns(given: list[str]) -> dict[str, str]:
         ours, equals, theirs = (part.strip() for part in item.partition("="))
         if not equals or not ours or not theirs:
             raise UserError(f"--columns {item}: give OURS=THEIRS, for example query=prompt")
+        if ours in found:
+            raise UserError(f"--columns {item}: {ours} is given twice")
         found[ours] = theirs
     return found
 

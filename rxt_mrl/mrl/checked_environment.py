@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -70,11 +70,13 @@ class CheckedEnvironment:
     def _has_reset(self, given: Any) -> None:
         self._step = 0
         self._parts("reset", given, 2, "observation, info")
+        self._observation(given[0])
 
     def _has_stepped(self, given: Any) -> None:
         self._step += 1
         self._parts("step", given, 5, "observation, rewards, terminated, truncated, info")
-        _, rewards, terminated, truncated, info = given
+        observation, rewards, terminated, truncated, info = given
+        self._observation(observation)
         self._rewards("step", rewards, info)
         if np.asarray(truncated).any():
             self._refuse("truncated an episode", "never")
@@ -91,6 +93,12 @@ class CheckedEnvironment:
     def _parts(self, name: str, given: Any, count: int, wanted: str) -> None:
         if not isinstance(given, tuple | list) or len(given) != count:
             raise UserError(f"environment {self.label}: {name} returned a {type(given).__name__}; allowed: ({wanted})")
+
+    def _observation(self, given: Any) -> None:
+        for name in ("interaction", "query"):
+            tokens = given.get(name) if isinstance(given, Mapping) else None
+            if not isinstance(tokens, Mapping) or not tokens.keys() >= {"ids", "mask"}:
+                self._refuse(f"gave no {name} with ids and mask", "an observation of interaction and query")
 
     def _rewards(self, name: str, rewards: Any, info: Any) -> None:
         values = np.asarray(rewards)

@@ -90,7 +90,7 @@ def check_environment(spec: str, options: Mapping[str, Any] | None = None) -> En
         env: Any = bench.make()
     except UserError:
         raise
-    except Exception as error:  # whatever a user's constructor raises
+    except (Exception, SystemExit) as error:  # whatever a user's constructor raises
         raise UserError(f"environment {spec} cannot be made: {in_words(error)}") from error
     bench.steps = _expected(setup, env)
     report = EnvironmentReport(spec)
@@ -105,7 +105,7 @@ def check_environment(spec: str, options: Mapping[str, Any] | None = None) -> En
     bench.episodes = np.arange(ROWS) % len(env.dialogues)
     try:
         played = bench.first(env)
-    except Exception as error:  # whatever a user's environment raises
+    except (Exception, SystemExit) as error:  # whatever a user's environment raises
         report.found[PLAY.name] = in_words(error)
         return report
     report.found[PLAY.name] = None
@@ -146,5 +146,5 @@ def _expected(setup: StageSetup, env: Any) -> int | None:
 def _guarded(broken: Callable[..., str | None], *arguments: Any) -> str | None:
     try:
         return broken(*arguments)
-    except Exception as error:  # whatever a user's environment raises is what was found
+    except (Exception, SystemExit) as error:  # whatever a user's environment raises is what was found
         return in_words(error)

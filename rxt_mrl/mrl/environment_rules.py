@@ -150,7 +150,7 @@ def _actions(bench: Bench) -> str | None:
     for kind, answer in (("a sample of action_space", env.action_space.sample), ("empty answers", lambda: nothing)):
         try:
             bench.play(env, [answer() for _ in range(bench.length)], episodes=bench.episodes)
-        except Exception as error:  # whatever a user's environment raises is what was found
+        except (Exception, SystemExit) as error:  # whatever a user's environment raises is what was found
             return f"{kind}: {in_words(error)}"
     return None
 
@@ -206,7 +206,7 @@ def _score(bench: Bench) -> str | None:
     plainly = bench.play(bench.make(), script, episodes=bench.episodes)
     try:
         moved = difference(plainly, bench.play(env, script, episodes=bench.episodes, before=score))
-    except Exception as error:  # whatever a user's environment raises
+    except (Exception, SystemExit) as error:  # whatever a user's environment raises
         moved = f"an episode {in_words(error)}"
     if moved:
         return f"with score before each step, {moved}"
@@ -236,7 +236,7 @@ def _stacked(parts: list[TokenArray], name: str) -> np.ndarray:
     return np.stack([np.pad(array, ((0, 0), (0, width - array.shape[1]))) for array in arrays])
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """What was raised, as one line."""
     return f"raised {type(error).__name__}: {error}".replace("\n", " ")
 

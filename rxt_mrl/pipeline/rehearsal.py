@@ -6,12 +6,14 @@ What fails there would fail after hours of supervised training.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ..contracts import Environment, TokenArray
 from ..errors import UserError
 from ..model import RxT
+from ..mrl.checked_environment import CheckedEnvironment
 from ..mrl.config import RolloutSettings
 from ..mrl.environment import StageSetup
 from ..mrl.ray_workers import make_pool
@@ -35,14 +37,19 @@ def rehearse(setup: StageSetup, what: str) -> None:
         UserError: when no answer gets a known reward; or what environment and reward raise.
     """
     count = min(DIALOGUES, setup.dialogues())
-    known, references = _play(setup.make(count), count, [])
+    known, references = _play(_made(setup, count), count, [])
     if not known and references:
-        known, _ = _play(setup.make(count), count, references)
+        known, _ = _play(_made(setup, count), count, references)
     if not known:
         raise UserError(
             f"{what}: no answer to {count} dialogues has a known reward, so there is nothing to learn from: a judge "
             "may be down, or the data does not say what the reward looks at (fact_recall needs 'asks')"
         )
+
+
+def _made(setup: StageSetup, count: int) -> Any:
+    """The environment, held to its contract as in training."""
+    return CheckedEnvironment(setup.make(count), setup.steps)
 
 
 def _play(env: Environment, count: int, answers: list[TokenArray]) -> tuple[int, list[TokenArray]]:

@@ -334,7 +334,7 @@ def _aside(path: Path) -> Path:
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a JSONL file; a last line that a killed process left half written is dropped."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     whole = []
     for number, line in enumerate(lines):
         try:

@@ -160,3 +160,13 @@ def test_other_columns_stay_out_of_what_is_written(tmp_path: Path) -> None:
     path.write_text(json.dumps(to_row(told("Rex")) | {"topic": {"names": ["pets"], "size": 1e400}}) + "\n")
     assert inspect_source(path, write=tmp_path / "written")["round_trip"] == 1
     assert load_dialogues(settings_of(tmp_path / "written")).dialogues == [told("Rex")]
+
+
+def test_doubts_are_told_of_the_file_and_not_of_its_copy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    row = to_row(told("Rex"))
+    row["interactions"][0]["asks"] = [{"value": "Tom", "told_at": 0}]
+    (tmp_path / "mine.jsonl").write_text(json.dumps(row) + "\n")
+    inspect_source(tmp_path / "mine.jsonl")
+    assert [record.message.partition(", the first")[0] for record in caplog.records] == [
+        f"1 doubtful fact in jsonl {tmp_path / 'mine.jsonl'}"
+    ]

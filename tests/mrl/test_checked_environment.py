@@ -13,6 +13,9 @@ from rxt_mrl.mrl.checked_environment import CheckedEnvironment
 ROWS = 3
 
 
+SEEN = {name: {"ids": np.zeros((3, 1), int), "mask": np.ones((3, 1), int)} for name in ("interaction", "query")}
+
+
 class Fake:
     """Plays two steps; what ``step`` gives can be changed."""
 
@@ -23,14 +26,14 @@ class Fake:
 
     def reset(self, **options: Any) -> Any:
         self.at = 0
-        return self.changes.get("reset", ({}, {}))
+        return self.changes.get("reset", (SEEN, {}))
 
     def step(self, actions: Any) -> Any:
         self.at += 1
         if "raises" in self.changes:
             raise self.changes["raises"]
         given = {
-            "observation": {},
+            "observation": SEEN,
             "rewards": np.full(ROWS, 0.5),
             "terminated": np.full(ROWS, self.at >= 2),
             "truncated": np.zeros(ROWS, bool),
@@ -55,6 +58,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "truncated": ({"truncated": np.array([False, True, False])}, "truncated an episode in step 1; allowed: never"),
     "step parts": ({"step": ({}, 1.0)}, "step returned a tuple; allowed: (observation, rewards, terminated"),
     "reset parts": ({"reset": None}, "reset returned a NoneType; allowed: (observation, info)"),
+    "observation": ({"observation": {"query": SEEN["query"]}}, "gave no interaction with ids and mask in step 1"),
+    "no mask": ({"reset": ({"interaction": {"ids": 1}}, {})}, "gave no interaction with ids and mask in step 0"),
     "score": ({"score": (np.full(4, -1.0), {})}, "gave row 0 the reward -1 by score"),
 }
 

@@ -126,6 +126,15 @@ class Raises(Base):
     def step(self, actions):
         raise IndexError("out of range")
 
+class Exits(Base):
+    def step(self, actions):
+        raise SystemExit(0)
+
+class Blind(Base):
+    def step(self, actions):
+        observation, *rest = super().step(actions)
+        return {"query": observation["query"]}, *rest
+
 class High(Base):
     def step(self, actions):
         observation, rewards, *rest = super().step(actions)
@@ -194,6 +203,7 @@ def files(folder: Path, tiny: Path) -> None:
     write("dialogues.csv", "query,answer,interactions\na,b,[]\n")
     write("blank.csv", "")
     write("wider.jsonl", rows.encode("utf-32"))
+    write("capital.jsonl", json.dumps({"Query": "a", "Answer": "b", "Interactions": [TURN]}) + "\n")
     write("column.jsonl", json.dumps({"question": "a", "answer": "b"}) + "\n")
     write("types.jsonl", json.dumps(ROW | {"query": 7}) + "\n")
     write("emptied.jsonl", json.dumps(ROW | {"answer": " "}) + "\n")

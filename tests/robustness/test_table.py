@@ -102,7 +102,9 @@ RECIPES = [
 
 DATA = [
     ("data gone.jsonl", "data: 'gone.jsonl' does not exist"),
-    ("data good.jsonl --kind chat", "good.jsonl line 1: a dialogue of the published schema, with interactions: jsonl, parquet or arrow reads it, not chat"),
+    ("data capital.jsonl", "capital.jsonl line 1: a dialogue of the published schema, with 'Interactions': jsonl"),
+    ("data good.jsonl --columns query=query,query=answer", "--columns query=answer: query is given twice"),
+    ("data good.jsonl --kind chat", "good.jsonl line 1: a dialogue of the published schema, with 'interactions': jsonl, parquet or arrow reads it, not chat"),
     ("data nosuch", "unknown source 'nosuch'"),
     (f"data {LONG}", "File name too long"),
     ("data https://example.org/a.jsonl", "'https://example.org/a.jsonl' is an address: download the file"),
@@ -221,6 +223,10 @@ REWARDS = [
 ]
 
 ENVIRONMENTS = [
+    ("env check envs.py:Exits", "environment envs.py:Exits breaks 1 of 15 rules: play"),
+    ("recipe check lean.yaml --set env.use=envs.py:Exits", "environment Exits: step raised SystemExit: 0 at "),
+    ("recipe check lean.yaml --set env.use=envs.py:High", "environment High: gave row 0 the reward"),
+    ("recipe check lean.yaml --set env.use=envs.py:Blind", "environment Blind: gave no interaction with ids and mask in step 1"),
     ("env check nosuch", "unknown env 'nosuch'"),
     ("env check envs.py:number", "is a int; allowed: a class or a function"),
     ("env check envs.py:Fails", "KeyError: 'no such key'"),

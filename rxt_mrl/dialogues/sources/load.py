@@ -21,6 +21,7 @@ from typing import Any, get_args
 from ...contracts import Dialogue
 from ...errors import UserError
 from ...plugins import build, find, location
+from ...texts import counted
 from .. import tinystories
 from ..carried_words import carried_words
 from ..storyworld import dialogues as storyworld_dialogues
@@ -112,7 +113,12 @@ def load_dialogues(
 
     dialogues = collect(records, parse, report, on_bad_row=settings.on_bad_row, limit=limit)
     if report.doubtful:
-        log.warning("%d doubtful facts in %s, the first: %s", len(report.doubtful), settings.label, report.doubtful[0])
+        log.warning(
+            "%s in %s, the first: %s",
+            counted(len(report.doubtful), "doubtful fact"),
+            settings.label,
+            report.doubtful[0],
+        )
     return LoadedDialogues(dialogues, report)
 
 

@@ -132,10 +132,11 @@ def _instruction(row: Mapping[str, Any], layout: Layout, tally: Tally) -> list[T
     """Alpaca: an instruction with its input and output, and the pairs before it."""
     if layout.first not in row or layout.second not in row:
         raise RowError(f"columns '{layout.first}' and '{layout.second}' are needed; there are: {', '.join(row)}")
-    if isinstance(row.get("interactions"), list) and row["interactions"]:
-        raise RowError(
-            "a dialogue of the published schema, with interactions: jsonl, parquet or arrow reads it, not chat"
-        )
+    for name, value in row.items():
+        if str(name).lower() == "interactions" and isinstance(value, list) and value:
+            raise RowError(
+                f"a dialogue of the published schema, with '{name}': jsonl, parquet or arrow reads it, not chat"
+            )
     history = as_list(row.get("history")) if row.get("history") is not None else []
     turns = _system(row)
     if history and all(isinstance(item, str) for item in history):
