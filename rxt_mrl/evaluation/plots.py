@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _KEY = "recall_by_distance"
 _ASIDE = 0.09
+_MOST_ASIDE = 0.45
 _CONTROLS = (("swapped", OTHER), ("wiped", CONTROL))
 
 
@@ -57,9 +58,10 @@ def plot_stages(results: Mapping[str, Mapping[str, Any]], path: Path, title: str
         raise ValueError("no stage has recall by distance: the dialogues have no annotated facts")
     made = figure(8.4, 4.6)
     axes = made.add_subplot()
+    aside = min(_ASIDE, _MOST_ASIDE / len(shown))
     for place, (name, result) in enumerate(reversed(shown.items())):  # the last one has the same look in all pictures
         label = f"{name.replace('_', ' ')}: {100 * result['recall']:.1f} %"
-        _curve(axes, result[_KEY], label, STYLES[place % len(STYLES)], result.get(f"{_KEY}_ci95"), aside=place)
+        _curve(axes, result[_KEY], label, STYLES[place % len(STYLES)], result.get(f"{_KEY}_ci95"), aside=aside * place)
     last, final = list(shown.items())[-1]
     for name, style in _CONTROLS:
         if final.get(f"recall_{name}_by_distance"):
@@ -78,7 +80,7 @@ def _curve(
     style: Style,
     intervals: Mapping[str, Any] | None = None,
     *,
-    aside: int = 0,
+    aside: float = 0.0,
     band: str | None = None,
 ) -> None:
     """A line; few points are marked, with a bar for the interval of each, many get a band.
@@ -87,7 +89,7 @@ def _curve(
     """
     points = sorted((int(distance), value) for distance, value in shares.items())
     few = len(points) <= MARKED
-    places = [x + (_ASIDE * aside if few else 0) for x, _ in points]
+    places = [x + (aside if few else 0) for x, _ in points]
     values = [100 * y for _, y in points]
     look: dict[str, Any] = {"color": style.color, "linestyle": style.dashes, "linewidth": 1.6 if few else 1.0}
     axes.plot(places, values, marker=style.marker if few else "", markersize=5, label=label, **look)

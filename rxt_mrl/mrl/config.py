@@ -84,7 +84,7 @@ class CriticSettings(Settings):
     hidden: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
-    epochs: int = Field(default=8, ge=1)
+    epochs: int = Field(default=8, ge=1, le=1000)
     warmup: int = Field(default=10, ge=0)
     """First updates of the first stage that train the critic alone."""
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -112,7 +112,7 @@ class AlgorithmSettings(Settings):
     advantage: AdvantageSettings = AdvantageSettings()
     critic: CriticSettings = CriticSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
-    epochs: int = Field(default=2, ge=1)
+    epochs: int = Field(default=2, ge=1, le=1000)
     """Passes over the episodes of an update."""
     minibatches: int = Field(default=2, ge=1)
     """Optimizer steps per pass; a minibatch holds whole episodes."""
@@ -151,7 +151,7 @@ class RolloutSettings(Settings):
 
     episodes: int = Field(default=48, ge=1)
     """Episodes of an update."""
-    answers: int = Field(default=4, ge=1)
+    answers: int = Field(default=4, ge=1, le=4096)
     """Answers sampled from the memory of each step; one goes on to memory."""
     carry: Carrying = Carrying()
     """Which: ``sampled``, ``greedy``, ``best`` or ``reference``; or shares of each, which may change during a stage:

@@ -200,7 +200,7 @@ class Recipe(Settings):
     """Learning rate of the supervised control, as a share of stage 4's."""
     beside: tuple[str, ...] = ()
     """Lines that the end of a run prints below its own figures: what was measured before, with which other method."""
-    reward_samples: int = Field(default=2, ge=1)
+    reward_samples: int = Field(default=2, ge=1, le=1000)
     """Sampled answers per held-out question, before and after MRL, for the gain in reward."""
     evaluation: EvaluationSettings = EvaluationSettings()
     report_to: dict[str, dict[str, Any]] = Field(default={"tensorboard": {}})

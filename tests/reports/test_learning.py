@@ -91,3 +91,6 @@ def test_stages_differ_in_color_marker_and_dashes(drawn: list[Figure], tmp_path:
         assert len({getattr(line, look)() for line in lines}) == len(lines)
     places = {line.get_xdata()[0] for line in lines[: len(names)]}
     assert len(places) == len(names)  # equal lines do not hide each other
+    plot_stages({f"stage {number}": result(8) for number in range(20)}, tmp_path / "stages.png")
+    furthest = max(line.get_xdata()[0] for line in drawn[1].axes[0].lines)
+    assert furthest < 1.5, "nearer to its own distance than to the next"
