@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from .errors import UserError
 
@@ -17,6 +17,20 @@ Section = TypeVar("Section", bound=BaseModel)
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 """A decay of AdamW."""
+
+_LEAST_TEMPERATURE = 0.001
+
+
+def _not_tiny(value: float) -> float:
+    if 0 < value < _LEAST_TEMPERATURE:
+        raise ValueError(
+            f"logits cannot be divided by so little; allowed: 0 (greedy), or at least {_LEAST_TEMPERATURE}"
+        )
+    return value
+
+
+Temperature = Annotated[float, Field(ge=0), AfterValidator(_not_tiny)]
+"""Divides logits; 0 takes the most probable token."""
 
 _TYPES = ("int", "str")
 """What pydantic puts into the place of a mistake for an alternative of a type: no key of ours."""

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from ..contracts import RewardSpec
 from ..model.device import Precision
-from ..settings import Settings
+from ..settings import Settings, Temperature
 
 Control = Literal["wiped", "swapped", "frozen", "oracle"]
 """What is answered from in place of the memory: ``wiped``, the initial one; ``swapped``, that of the dialogue before at
@@ -45,7 +45,7 @@ class EvaluationSettings(Settings):
     episodes: int | None = Field(default=300, ge=1, le=1_000_000)
     steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=100, ge=1)
-    temperature: float = Field(default=0.0, ge=0)
+    temperature: Temperature = 0.0
     max_new_tokens: int | None = Field(default=None, ge=1)
     teacher_forcing: bool = False
     controls: tuple[Control, ...] = CONTROLS

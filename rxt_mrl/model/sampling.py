@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rxt_mrl.errors import UserError
-from rxt_mrl.settings import Settings
+from rxt_mrl.settings import Settings, Temperature
 
 from .device import use_kernels
 
@@ -41,7 +41,7 @@ class SamplingConfig(Settings):
         max_new_tokens: answer tokens per row, [EOS] included; an answer that reaches it is cut, without [EOS].
     """
 
-    temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    temperature: Temperature = Field(default=1.0, allow_inf_nan=False)
     top_k: int | None = Field(default=None, ge=1)
     top_p: float | None = Field(default=None, gt=0, le=1)
     max_new_tokens: int = Field(default=64, ge=1)
