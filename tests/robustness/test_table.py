@@ -274,6 +274,7 @@ CHECKPOINTS = [
     ("chat permuted", "permuted: tokenizer.json is not the one that the model was trained with"),
     ("recipe check lean.yaml --set tokenizer.vocab_size=400 --set model.init_from=cut", "cut/model.safetensors"),
     ("train lean.yaml --out out --set tokenizer.vocab_size=400 --set model.init_from=permuted", "permuted: tokenizer.json is not the one"),
+    ("convert run/checkpoints/mrl --out out", "run/checkpoints/mrl: already a checkpoint of this library; use RxT.from"),
     ("convert gone --out out", "no such folder"),
     ("convert emptied --out out", "no config.json"),
     ("convert '' --out out", "convert: a checkpoint is named by a string, got ''"),

@@ -89,8 +89,6 @@ def convert_published(
     if component is not None and component not in PUBLISHED_COMPONENTS:
         raise UserError(f"component: {component!r}; allowed: {', '.join(PUBLISHED_COMPONENTS)}")
     config, weights, card = _read(source, hub)
-    if config.get("format") == "rxt-mrl":
-        raise UserError(f"{source}: already a checkpoint of this library; use {config['class']}.from_pretrained")
     for key in weights:
         for part, what in NOT_BUILT.items():
             if part in key:
@@ -120,6 +118,11 @@ def _read(source: str | Path, hub: dict[str, Any]) -> tuple[dict[str, Any], dict
         raise UserError(f"{source}: config.json is no JSON ({str(error).splitlines()[0]})") from error
     if not isinstance(config, dict):
         raise UserError(f"{source}: config.json holds a {type(config).__name__}, not an object")
+    if config.get("format") == "rxt-mrl":
+        name = config.get("class", "RxT")
+        raise UserError(
+            f"{source}: already a checkpoint of this library; use {name}.from_pretrained, or name it as it is"
+        )
     folder = Path(source)
     names = ["model.safetensors"]
     if folder.is_dir():
