@@ -226,9 +226,13 @@ class AnswerStream:
     def _divide(self) -> None:
         """A branch of the cache for every different beginning, and in ``_pending`` the token that it ends with."""
         assert self._pending is not None
-        vocab = self._logits.shape[-1]
-        different, self._branches = (self._branches * vocab + self._pending).unique(return_inverse=True)
-        origins, self._pending = different // vocab, different % vocab
+        if self._alone:
+            origins = self._branches
+            self._branches = torch.arange(len(origins), device=origins.device)
+        else:
+            vocab = self._logits.shape[-1]
+            different, self._branches = (self._branches * vocab + self._pending).unique(return_inverse=True)
+            origins, self._pending = different // vocab, different % vocab
         if not origins.equal(torch.arange(self._cache.batch, device=origins.device)):
             self._cache = self._cache.select(origins)
             self._memory_kv = select_memory_kv(self._memory_kv, origins)
