@@ -62,6 +62,23 @@ def test_yes_or_no_is_asked_of_another_place(tmp_path: Path) -> None:
     assert asked == {(name, answer) for name in ("Mary", "John") for answer in ("yes", "no")}
 
 
+def test_where_others_are_is_asked_of_as_well(tmp_path: Path) -> None:
+    places = ["hallway", "garden", "office", "kitchen", "bathroom", "bedroom"]
+    text = YES_NO + "".join(
+        f"{5 + at} Is John in the {place}?\t{'yes' if place == 'garden' else 'no'}\t2\n"
+        for at, place in enumerate(places)
+    )
+    answered_no = [
+        (place, copy.query)
+        for copy in copies(tmp_path, text, 60)
+        for turn in copy.interactions
+        for place in re.findall(r"Is John in the (\w+)", turn.query)
+        if turn.answer == "no"
+    ]
+    told = sum(place in query for place, query in answered_no) / len(answered_no)
+    assert 0.5 < told < 0.7, "half the time, and one of five others by chance"
+
+
 @pytest.mark.parametrize(
     "line",
     ["2 John is no longer in the garden.", "2 John is either in the garden or the hallway.", "2 John sat."],

@@ -53,15 +53,16 @@ class Rewording:
     def reworded(self, story: BabiStory, rng: np.random.Generator) -> BabiStory:
         """The story in other words, drawn from ``rng``.
 
-        Each saying becomes one of those that mean the same. Where every yes-or-no question of the files is answered by
-        the place in its last supporting sentence, it asks about that place or about another one, each half the time.
+        Each saying becomes one of those that mean the same. Where the place in its last supporting sentence answers
+        every yes-or-no question of the files, it asks about that place half the time, and else about any other, or
+        one that was told of too: so it matters who is there.
         """
         lines = [
             line if line.is_question else replace(line, text=_SAYING.sub(partial(self._other, rng), line.text))
             for line in story.lines
         ]
         if self._asks_anew:
-            told = {line.number: line for line in lines}
+            told = {line.number: line for line in lines if not line.is_question}
             lines = [self._asked_anew(line, told, rng) for line in lines]
         return replace(story, lines=tuple(lines))
 
@@ -75,7 +76,9 @@ class Rewording:
         if match is None:
             return line
         place = self._place_told(line, told)
-        others = [name for name in self._asked if name != place]
+        before = {word for other in told.values() if other.number < line.number for word in self._places_in(other)}
+        named = sorted(before - {place}) if rng.random() < 0.5 else []
+        others = named or [name for name in self._asked if name != place]
         right = rng.random() < 0.5 or not others
         asked = place if right else others[rng.integers(len(others))]
         return replace(line, text=f"{match[1]}{asked}?", answer="yes" if right else "no")
@@ -84,9 +87,11 @@ class Rewording:
         """The one place that the last supporting sentence names."""
         if not line.support or max(line.support) not in told:
             return None
-        words = _WORD.findall(told[max(line.support)].text.lower())
-        named = [word for word in words if word in self._places]
+        named = self._places_in(told[max(line.support)])
         return named[0] if len(named) == 1 else None
+
+    def _places_in(self, line: BabiLine) -> list[str]:
+        return [word for word in _WORD.findall(line.text.lower()) if word in self._places]
 
     def _follows(self, story: BabiStory) -> bool:
         """Whether its yes-or-no questions are answered by the place that was told last."""
