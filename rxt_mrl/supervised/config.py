@@ -218,6 +218,9 @@ class MemoryAwareSettings(StageSettings):
         unfreeze: which components are trained from which update on; empty: all from the start. Components that are
             never named stay frozen.
         query_weight: weight of the loss over query tokens (a language model of the questions); 0: answers only.
+        retell_weight: weight of telling again: the loss over all tokens of an interaction, read from the memory that it
+            has just been written to (autoencoding, as in Ge et al. 2024, arXiv 2307.06945). It teaches what to store
+            and how to find it where answers tell little of that ("yes").
     """
 
     steps: int = Field(default=4, ge=1)
@@ -228,6 +231,7 @@ class MemoryAwareSettings(StageSettings):
     bounded: bool = False
     unfreeze: tuple[Unfreeze, ...] = ()
     query_weight: float = Field(default=0.0, ge=0)
+    retell_weight: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -59,5 +59,20 @@ class MemoryAwareModel(StageModel):
             query_nll, _, query_tokens = token_loss(output.logits, query_labels[keep])
             loss = loss + settings.query_weight * query_nll
             sums["query_loss"] = ratio(query_nll * query_tokens, query_tokens)
+        if settings.retell_weight:
+            told_nll, told_tokens = self._retold(written, written_mask, memories[1:])
+            loss = loss + settings.retell_weight * told_nll
+            sums["retell_loss"] = ratio(told_nll * told_tokens, told_tokens)
         sums["memory_change"] = ratio((memories[1:] - memories[:-1]).detach().float().square().mean().sqrt(), 1)
         return {"loss": loss, "sums": sums}
+
+    def _retold(self, ids: Tensor, mask: Tensor, memories: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy of the tokens of interactions ``(rows, N, tokens)``, and how many they are.
+
+        Each is read from the memory that it has just been written to, of ``memories (N, layers, rows, slots, dim)``.
+        """
+        labels = next_token_labels(ids, mask).flatten(0, 1)
+        keep = labels != IGNORED
+        output = self.rxt.decode_output(ids.flatten(0, 1), memory_rows(memories), mask.flatten(0, 1), keep=keep)
+        nll, _, tokens = token_loss(output.logits, labels[keep])
+        return nll, tokens
