@@ -219,8 +219,8 @@ class MemoryAwareSettings(StageSettings):
             never named stay frozen.
         query_weight: weight of the loss over query tokens (a language model of the questions); 0: answers only.
         retell_weight: weight of telling again: the loss over all tokens of an interaction, read from the memory that it
-            has just been written to (autoencoding, as in Ge et al. 2024, arXiv 2307.06945). It teaches what to store
-            and how to find it where answers tell little of that ("yes").
+            has just been written to (autoencoding, as in Ge et al. 2024, arXiv 2307.06945). Which one is drawn for
+            each batch. It teaches what to store and how to find it where answers tell little of that ("yes").
     """
 
     steps: int = Field(default=4, ge=1)

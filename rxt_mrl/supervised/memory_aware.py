@@ -11,6 +11,7 @@ batch of dialogues; the loss counts answer tokens only, [EOS] included.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..model import RxT
@@ -18,7 +19,7 @@ from ..model.scan import flow, memory_rows
 from ..texts import trim
 from .config import MemoryAwareSettings
 from .losses import IGNORED, next_token_labels, token_loss
-from .objectives import StageModel, StageOutput, ratio
+from .objectives import StageModel, StageOutput, generator_for, ratio
 
 
 class MemoryAwareModel(StageModel):
@@ -60,19 +61,17 @@ class MemoryAwareModel(StageModel):
             loss = loss + settings.query_weight * query_nll
             sums["query_loss"] = ratio(query_nll * query_tokens, query_tokens)
         if settings.retell_weight:
-            told_nll, told_tokens = self._retold(written, written_mask, memories[1:])
+            told = int(torch.randint(written.shape[1], (), generator=generator_for(draw)))
+            told_nll, told_tokens = self._retold(written[:, told], written_mask[:, told], memories[told + 1])
             loss = loss + settings.retell_weight * told_nll
             sums["retell_loss"] = ratio(told_nll * told_tokens, told_tokens)
         sums["memory_change"] = ratio((memories[1:] - memories[:-1]).detach().float().square().mean().sqrt(), 1)
         return {"loss": loss, "sums": sums}
 
-    def _retold(self, ids: Tensor, mask: Tensor, memories: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy of the tokens of interactions ``(rows, N, tokens)``, and how many they are.
-
-        Each is read from the memory that it has just been written to, of ``memories (N, layers, rows, slots, dim)``.
-        """
-        labels = next_token_labels(ids, mask).flatten(0, 1)
+    def _retold(self, ids: Tensor, mask: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy of interactions ``(rows, tokens)``, read from ``memory``, and the number of tokens."""
+        ids, mask = trim(ids, mask)
+        labels = next_token_labels(ids, mask)
         keep = labels != IGNORED
-        output = self.rxt.decode_output(ids.flatten(0, 1), memory_rows(memories), mask.flatten(0, 1), keep=keep)
-        nll, _, tokens = token_loss(output.logits, labels[keep])
+        nll, _, tokens = token_loss(self.rxt.decode(ids, memory, mask, keep), labels[keep])
         return nll, tokens

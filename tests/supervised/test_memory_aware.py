@@ -70,21 +70,25 @@ def test_a_question_tokens_loss_can_be_added(model, batch):
     assert query[1] == (batch["mask"] & ~batch["answer_mask"])[:, 1:].sum() - 9  # [BOS] is predicted by nothing
 
 
-def test_telling_again_can_be_added(model, batch):
-    output = MemoryAwareModel(model, MemoryAwareSettings(updates=1, retell_weight=0.5))(**batch)
-    total, count = 0.0, 0
-    memory = model.initial_memory(3, seeds=batch["row_seeds"].tolist())
+def test_telling_one_interaction_again_can_be_added(model, batch):
+    seen = set()
+    memories, losses = [model.initial_memory(3, seeds=batch["row_seeds"].tolist())], []
     for turn in range(3):  # the last interaction is not written
         ids, mask = batch["ids"][:, turn], batch["mask"][:, turn]
-        memory = model.write(memory, ids, mask)
-        log_probs = model.decode(ids, memory).log_softmax(-1)
-        for row, position in mask[:, 1:].nonzero().tolist():
-            total -= log_probs[row, position, ids[row, position + 1]]
-            count += 1
-    told = output["sums"]["retell_loss"]
-    assert told[1] == count
-    torch.testing.assert_close(told[0] / count, total / count, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(output["loss"], loss_of(model, batch) + 0.5 * told[0] / count)
+        memories.append(model.write(memories[-1], ids, mask))
+        log_probs = model.decode(ids, memories[-1]).log_softmax(-1)
+        told = [log_probs[row, at, ids[row, at + 1]] for row, at in mask[:, 1:].nonzero().tolist()]
+        losses.append((-torch.stack(told).mean(), len(told)))
+    for draw in range(8):
+        output = MemoryAwareModel(model, MemoryAwareSettings(updates=1, retell_weight=0.5))(
+            **{**batch, "draw": torch.tensor(draw)}
+        )
+        total, count = output["sums"]["retell_loss"]
+        (turn,) = (at for at, (_, tokens) in enumerate(losses) if tokens == count)
+        torch.testing.assert_close(total / count, losses[turn][0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(output["loss"], loss_of(model, batch) + 0.5 * total / count)
+        seen.add(turn)
+    assert seen == {0, 1, 2}, "by lot"
     assert "retell_loss" not in MemoryAwareModel(model, MemoryAwareSettings(updates=1))(**batch)["sums"]
 
 
