@@ -173,7 +173,7 @@ def test_stories_whose_answers_hang_on_what_was_before_are_not_joined(question: 
     assert {len(dialogue.interactions) for dialogue in made} == {1}
 
 
-@pytest.mark.parametrize("options", [{"join": 0.5}, {"skip": 0.5}])
+@pytest.mark.parametrize("options", [{"join": 0.5}, {"skip": 0.5}, {"ask_where": 0.5}])
 def test_what_changes_copies_needs_copies(options: dict[str, float], tmp_path: Path) -> None:
     with pytest.raises((UserError, ValueError), match="give copies"):
         load(tmp_path, STORY, **options)

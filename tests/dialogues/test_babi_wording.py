@@ -15,9 +15,10 @@ DATA = Path(os.environ.get("RXT_MRL_DATA", Path(__file__).parents[3] / "shared" 
 real = pytest.mark.skipif(not DATA.is_dir(), reason=f"no bAbI files in {DATA} (set RXT_MRL_DATA)")
 
 
-def copies(tmp_path: Path, text: str, count: int = 40) -> list[Dialogue]:
+def copies(tmp_path: Path, text: str, count: int = 40, **options: object) -> list[Dialogue]:
     (tmp_path / "qa1_train.txt").write_text(text)
-    settings = DataSettings(source="babi", path=str(tmp_path / "qa1_train.txt"), options={"copies": count})
+    options |= {"copies": count}
+    settings = DataSettings(source="babi", path=str(tmp_path / "qa1_train.txt"), options=options)
     return load_dialogues(settings).dialogues[1:]
 
 
@@ -79,6 +80,18 @@ def test_where_others_are_is_asked_of_as_well(tmp_path: Path) -> None:
     assert 0.5 < told < 0.7, "half the time, and one of five others by chance"
 
 
+def test_where_somebody_is_may_be_asked_instead(tmp_path: Path) -> None:
+    turns = [(copy.query, turn) for copy in copies(tmp_path, YES_NO, ask_where=0.5) for turn in copy.interactions]
+    asked = [(told, turn) for told, turn in turns if turn.query.startswith("Where is ")]
+    assert 0.3 < len(asked) / len(turns) < 0.7
+    for told, turn in asked:
+        assert f"{turn.query.removeprefix('Where is ').rstrip('?')} went to the {turn.answer}." in told
+        assert turn.asks[0].wrong == tuple({"garden", "hallway"} - {turn.answer})
+    text = YES_NO.replace("2 John went to", "2 John is no longer in")
+    kept = copies(tmp_path, text, ask_where=1.0)
+    assert {turn.query.split()[0] for copy in kept for turn in copy.interactions} == {"Is"}
+
+
 @pytest.mark.parametrize(
     "line",
     ["2 John is no longer in the garden.", "2 John is either in the garden or the hallway.", "2 John sat."],
@@ -92,7 +105,7 @@ def test_yes_or_no_stays_where_a_place_does_not_answer_it(line: str, tmp_path: P
 @real
 @pytest.mark.parametrize("task", [1, 6, 11, 12, 13])
 def test_answers_of_real_copies_follow_from_what_is_told(task: int) -> None:
-    options = {"tasks": [task], "copies": 2, "join": 0.5, "skip": 0.4}
+    options = {"tasks": [task], "copies": 2, "join": 0.5, "skip": 0.4, "ask_where": 0.3}
     made = load_dialogues(DataSettings(source="babi", path=str(DATA), options=options)).dialogues[180:]
     answers = [turn.answer for copy in made for turn in copy.interactions]
     assert len(answers) > 1800

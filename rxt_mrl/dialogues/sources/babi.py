@@ -63,6 +63,9 @@ class BabiOptions(Settings):
     """With ``steps`` above 1: each question of a copy is left out with this probability, as long as enough of them are
     left; what is told stays. So the copies of a story differ in what is told between two questions, too. A single
     question stays with the little that is told before it: who is where is learnt on that first."""
+    ask_where: float = Field(default=0.0, ge=0, le=1)
+    """Share of the yes-or-no questions of copies ("Is Mary in the hall?") that ask "Where is Mary?" instead, where the
+    place in the last supporting sentence answers them: who is where is not learnt from yes and no alone."""
     acknowledge: str = Field(default="I will remember that.", min_length=1)
     """The answer to an interaction that only tells."""
     tasks: tuple[int, ...] = ()
@@ -70,8 +73,8 @@ class BabiOptions(Settings):
 
     @model_validator(mode="after")
     def _of_copies(self) -> Self:
-        if (self.join or self.skip) and not self.copies:
-            raise ValueError("join and skip change copies of the stories; give copies")
+        if (self.join or self.skip or self.ask_where) and not self.copies:
+            raise ValueError("join, skip and ask_where change copies of the stories; give copies")
         return self
 
 

@@ -21,13 +21,16 @@ _LATEST = ("where is ", "is ", "who is ")
 _NAMES = frozenset().union(*CLASSES.values())
 
 
-def with_copies(records: Iterable[Record], copies: int, join: float, *, seed: int = 0) -> Iterator[Record]:
+def with_copies(
+    records: Iterable[Record], copies: int, *, join: float = 0.0, ask_where: float = 0.0, seed: int = 0
+) -> Iterator[Record]:
     """Story records, and after them all ``copies`` copies of each; bad records go through.
 
     Args:
         records: of the stories.
         copies: of each story, renamed.
         join: share of the copies that begin with the beginning of another story, where that changes no answer.
+        ask_where: share of the yes-or-no questions that ask for the place itself, where a place answers them.
         seed: other copies for another one.
 
     Raises:
@@ -38,7 +41,7 @@ def with_copies(records: Iterable[Record], copies: int, join: float, *, seed: in
     stories = [(record, record.value) for record in originals if isinstance(record.value, BabiStory)]
     if not copies or not stories:
         return
-    renamer = Renamer(story for _, story in stories)
+    renamer = Renamer((story for _, story in stories), ask_where)
     stands = [bool(join) and _stands_alone(story) for _, story in stories]
     alone = [story for (_, story), one in zip(stories, stands, strict=True) if one]
     made = [renamer.copies(story, copies, seed, record.place, record.number) for record, story in stories]

@@ -43,17 +43,18 @@ class Renamer:
 
     Args:
         stories: all that are to be renamed; the names that occur in them are exchanged for each other.
+        ask_where: see :class:`.babi_wording.Rewording`.
 
     Raises:
         UserError: when they name nobody and nothing that is known, so that copies would be the same stories.
     """
 
-    def __init__(self, stories: Iterable[BabiStory]) -> None:
+    def __init__(self, stories: Iterable[BabiStory], ask_where: float = 0.0) -> None:
         stories = list(stories)
         words = {word for story in stories for word in words_of(story)}
         motives = bool(words & MOTIVES)
         kinds = ("women", "men") if motives else tuple(CLASSES)
-        self._wording = Rewording(stories, CLASSES["places"])
+        self._wording = Rewording(stories, CLASSES["places"], ask_where)
         self._classes = [sorted(CLASSES[kind] & words) for kind in kinds]
         if not any(len(names) > 1 for names in self._classes):
             raise UserError(

@@ -15,8 +15,9 @@ import numpy as np
 
 from .babi_stories import BabiLine, BabiStory
 
+_MOVES = ("moved to", "went to", "went back to", "travelled to", "journeyed to")
 _SAYINGS = (
-    ("moved to", "went to", "went back to", "travelled to", "journeyed to"),
+    _MOVES,
     ("picked up", "got", "took", "grabbed"),
     ("put down", "dropped", "left", "discarded"),
     ("gave", "handed", "passed"),
@@ -26,7 +27,8 @@ _THEN = ("after that", "afterwards", "following that", "then")
 """How a sentence begins that goes on with the one before."""
 _LONGEST_FIRST = sorted((saying for sayings in _SAYINGS for saying in sayings), key=len, reverse=True)
 _SAYING = re.compile(rf"^(?:{'|'.join(_THEN)})\b|\b(?:{'|'.join(_LONGEST_FIRST)})(?= the\b)", re.IGNORECASE)
-_IS_AT = re.compile(r"(is \w+ in the )(\w+)\?", re.IGNORECASE)
+_IS_AT = re.compile(r"(is (\w+) in the )(\w+)\?", re.IGNORECASE)
+_MOVE = re.compile(rf"\b(?:{'|'.join(_MOVES)}) the (\w+)\.?$")
 _WORD = re.compile(r"\w+")
 
 
@@ -36,11 +38,12 @@ class Rewording:
     Args:
         stories: all that are to be reworded.
         places: names of places, in lower case.
+        ask_where: share of the yes-or-no questions that ask for the place itself.
     """
 
-    def __init__(self, stories: Iterable[BabiStory], places: frozenset[str]) -> None:
+    def __init__(self, stories: Iterable[BabiStory], places: frozenset[str], ask_where: float = 0.0) -> None:
         stories = list(stories)
-        self._places = places
+        self._places, self._ask_where = places, ask_where
         statements = [line.text for story in stories for line in story.lines if not line.is_question]
         found = {match[0].lower() for text in statements for match in _SAYING.finditer(text)}
         self._alike: dict[str, list[str]] = {}
@@ -55,7 +58,7 @@ class Rewording:
 
         Each saying becomes one of those that mean the same. Where the place in its last supporting sentence answers
         every yes-or-no question of the files, it asks about that place half the time, and else about any other, or
-        one that was told of too: so it matters who is there.
+        one that was told of too: so it matters who is there. Or it asks where somebody is.
         """
         lines = [
             line if line.is_question else replace(line, text=_SAYING.sub(partial(self._other, rng), line.text))
@@ -76,6 +79,8 @@ class Rewording:
         if match is None:
             return line
         place = self._place_told(line, told)
+        if self._ask_where and place is not None and rng.random() < self._ask_where:
+            return replace(line, text=f"Where is {match[2]}?", answer=place)
         before = {word for other in told.values() if other.number < line.number for word in self._places_in(other)}
         named = sorted(before - {place}) if rng.random() < 0.5 else []
         others = named or [name for name in self._asked if name != place]
@@ -84,11 +89,11 @@ class Rewording:
         return replace(line, text=f"{match[1]}{asked}?", answer="yes" if right else "no")
 
     def _place_told(self, line: BabiLine, told: Mapping[int, BabiLine]) -> str | None:
-        """The one place that the last supporting sentence names."""
+        """The place that somebody goes to in the last supporting sentence."""
         if not line.support or max(line.support) not in told:
             return None
-        named = self._places_in(told[max(line.support)])
-        return named[0] if len(named) == 1 else None
+        move = _MOVE.search(told[max(line.support)].text)
+        return move[1] if move and move[1] in self._places else None
 
     def _places_in(self, line: BabiLine) -> list[str]:
         return [word for word in _WORD.findall(line.text.lower()) if word in self._places]
@@ -101,11 +106,11 @@ class Rewording:
             if match is None:
                 continue
             place = self._place_told(line, told)
-            if place is None or line.answer != ("yes" if place == match[2].lower() else "no"):
+            if place is None or line.answer != ("yes" if place == match[3].lower() else "no"):
                 return False
         return True
 
 
 def _places_asked(story: BabiStory) -> list[str]:
     matches = (_IS_AT.fullmatch(line.text.strip()) for line in story.lines if line.is_question)
-    return [match[2].lower() for match in matches if match]
+    return [match[3].lower() for match in matches if match]

@@ -319,7 +319,8 @@ def _babi_stories(settings: DataSettings, split: Split, seed: int) -> Iterator[R
     """The stories of bAbI files, with the copies that training gets."""
     options = settings.typed_options()
     records = _held(settings, split, story_records(of_tasks(_files(settings, split), options.tasks)))
-    return with_copies(records, 0 if split == "validation" else options.copies, options.join, seed=seed)
+    copies = 0 if split == "validation" else options.copies
+    return with_copies(records, copies, join=options.join, ask_where=options.ask_where, seed=seed)
 
 
 def _ours(settings: DataSettings, split: Split) -> Split:
