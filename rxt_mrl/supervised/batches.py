@@ -81,6 +81,7 @@ class DialoguesBySteps:
 
 StageData = DialogueTensors | DialoguesBySteps | EndlessDialogues | TokenRows
 Lengths = Callable[[int | None], np.ndarray]
+"""Tokens of every row where so many follow-ups of it are used; None: all of them."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class BatchSampler(Sampler[list[BatchPlan]]):
         batches: how many batches the stage takes.
         batch_size: rows of a batch. The last batch of a pass over the data has what is left: none is dropped.
         seed: key of the order.
-        lengths: tokens per row where so many follow-ups of it are used (None: all), for ``window``.
+        lengths: of the rows, for ``window``.
         window: sort this many batches' worth of rows by length before cutting batches, which then come in any order;
             0: do not.
         steps: follow-ups of the batch of a number; None: all that the data has.
