@@ -8,6 +8,7 @@ import statistics
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from harness import Bench, Row, Section, cpu_seconds, workload
@@ -164,10 +165,17 @@ def _grow(name: str, episodes: int) -> float:
     algorithm = AlgorithmSettings(epochs=1, minibatches=1)
     learner = Learner(model, policy_optimizer(model, algorithm.optimizer), None, SAMPLING)
     learner.update(random_trajectories(config, 1, 1), algorithm, key=(0,))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _highest_megabytes()
     learner.update(random_trajectories(config, episodes, LONG), algorithm, key=(1,))
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return kilobytes / (1024 if sys.platform != "darwin" else 1024**2)
+    return _highest_megabytes() - before
+
+
+def _highest_megabytes() -> float:
+    """The most memory that this process has had. On Linux getrusage counts what its parent had before, too."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
 
 
 def random_trajectories(config: RxTConfig, episodes: int, steps: int) -> Trajectories:
