@@ -94,7 +94,8 @@ class RewardTerm(Settings):
     """
 
     use: str
-    weight: float = Field(default=1.0, ge=0)
+    weight: float | None = Field(default=None, ge=0)
+    """None: what the reward declares, else 1."""
     options: dict[str, Any] = Field(default_factory=dict)
     calls: Calls | None = None
     steps: Literal["all", "first", "last"] | Annotated[tuple[Step, ...], Field(min_length=1)] | None = None
@@ -137,7 +138,7 @@ class RewardSpec(Settings):
     @model_validator(mode="after")
     def _effective(self) -> RewardSpec:
         for metric in self.metrics:
-            if "weight" in metric.model_fields_set:
+            if metric.weight not in (None, 1.0):  # 1: what runs of earlier builds stored
                 raise ValueError(f"metrics are not rewarded, so {metric.use} has no weight")
         if self.max_unknown is not None and self.on_error == "raise":
             raise ValueError("max_unknown needs on_error: skip; with raise, the first failure stops the run")

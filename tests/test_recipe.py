@@ -16,13 +16,18 @@ from rxt_mrl.pipeline.recipe_files import override
 def test_shipped_recipes_are_valid_and_explained(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
+    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe, "a run goes on from what it stored"
     text = plugins.recipe_file(name).read_text(encoding="utf-8")
     assert text.startswith("# "), "its first line is what `rxt-mrl list recipes` says about it"
 
 
-def test_a_resolved_recipe_is_a_recipe(tiny: Path) -> None:
-    recipe = load_recipe(str(tiny))
-    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+def test_a_resolved_recipe_says_nothing_that_was_left_open(tiny: Path) -> None:
+    """A weight that a reward declares counts after a run has stored its recipe, too; a metric has none."""
+    recipe = load_recipe(str(tiny), ["reward={terms: [fact_recall, {use: bleu, weight: 0.2}], metrics: [length]}"])
+    stored = Recipe.model_validate(recipe.model_dump(mode="json"))
+    assert stored == recipe
+    assert stored.reward is not None
+    assert [term.weight for term in (*stored.reward.terms, *stored.reward.metrics)] == [None, 0.2, None]
 
 
 @pytest.mark.parametrize(

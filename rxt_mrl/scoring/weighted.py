@@ -225,7 +225,7 @@ def _load(term: RewardTerm, *, bounded: bool) -> _Term:
     declared = declaration(fn)
     own = name_of(fn) if term.use.endswith(".py") else term.use.rpartition(":")[2]
     name = getattr(declared, "reward_name", None) or own.replace("-", "_")
-    weight = term.weight if "weight" in term.model_fields_set else getattr(declared, "reward_weight", term.weight)
+    weight = getattr(declared, "reward_weight", 1.0) if term.weight is None else term.weight
     whole = getattr(declared, "reward_episode", False)
     if whole and term.steps not in (None, "last"):
         raise UserError(f"{term.use} scores whole episodes, at their last step: steps = {term.steps!r} is not possible")
