@@ -53,7 +53,7 @@ def check_version(path: Path) -> None:
     if made_by.split(".")[:2] != version("rxt-mrl").split(".")[:2]:
         raise UserError(
             f"--resume: {path.parent} was begun by rxt-mrl {made_by}, this is {version('rxt-mrl')}: resume with that "
-            "version, or train anew; chat and evaluate read it"
+            "version, or train anew; chat reads it"
         )
 
 
