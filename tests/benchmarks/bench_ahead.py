@@ -23,7 +23,7 @@ from rxt_mrl.mrl.stages import Stage
 from rxt_mrl.mrl.trainer import Training, train_mrl
 from rxt_mrl.runs import RunDir
 
-STEPS, EPISODES, UPDATES, FIRST = 4, 48, 14, 4
+STEPS, EPISODES, UPDATES, FIRST = 4, 96, 14, 4
 """The first updates are not counted: workers start and compile."""
 BAR = 1.4
 
