@@ -9,6 +9,7 @@ import torch
 from ..errors import UserError
 from ..model import RxT
 from ..model.config import RxTConfig
+from ..mrl.sharing import check_shards
 from .recipe import Recipe
 
 TRAINED = 16
@@ -36,7 +37,9 @@ def device_of(name: str) -> torch.device:
 
 
 def check_workers(recipe: Recipe) -> None:
-    """Refuse far more workers or threads than this machine has cores; on a cluster of Ray's, Ray knows better.
+    """Refuse far more workers or threads than this machine has cores, and more processes than shards to play.
+
+    On a cluster of Ray's, Ray knows better how many workers there can be.
 
     Raises:
         UserError: names both numbers.
@@ -46,11 +49,13 @@ def check_workers(recipe: Recipe) -> None:
         raise UserError(
             f"threads = {recipe.threads}: this machine has {cores} cores; allowed: at most {THREADS_PER_CORE * cores}"
         )
-    if workers > WORKERS_PER_CORE * cores and not os.environ.get("RAY_ADDRESS"):
+    if workers > WORKERS_PER_CORE * cores and not (recipe.rollout.address or os.environ.get("RAY_ADDRESS")):
         raise UserError(
             f"rollout.workers = {workers}: each is a process with a model of its own; this machine has {cores} cores; "
-            f"allowed: at most {WORKERS_PER_CORE * cores} (or RAY_ADDRESS of a cluster)"
+            f"allowed: at most {WORKERS_PER_CORE * cores} (or rollout.address of a cluster)"
         )
+    if recipe.curriculum:
+        check_shards(recipe.rollout.episodes, recipe.rollout.shard)
 
 
 def check_memory(recipe: Recipe, config: RxTConfig, device: torch.device) -> str:
