@@ -447,6 +447,9 @@ def main() -> NoReturn:
     _reconfigure(sys.stderr, "backslashreplace")
     _reconfigure(sys.stdin, "surrogateescape")
     try:
+        if "" in sys.argv[1:]:  # as a path it would be the working directory
+            before = sys.argv[sys.argv.index("", 1) - 1]
+            raise UserError(f"after {Path(before).name} stands an empty argument: a variable that is not set?")
         with termination():
             code = app(prog_name="rxt-mrl", standalone_mode=False)
         sys.stdout.flush()

@@ -186,6 +186,15 @@ def test_convert_refuses(cli: Command, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_an_empty_argument_is_not_the_working_directory(
+    cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli("train", "demo", "--out", "").line == "after --out stands an empty argument: a variable that is not set?"
+    assert cli("").line == "after rxt-mrl stands an empty argument: a variable that is not set?"
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(os.name != "posix", reason="reads how a shell sees the exit status")
 def test_the_installed_command_exits_as_documented(tmp_path: Path) -> None:
     command = Path(sys.executable).with_name("rxt-mrl")
