@@ -6,6 +6,7 @@ Heavy imports happen inside the commands, so that ``--help`` and errors answer a
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import re
@@ -447,9 +448,8 @@ def main() -> NoReturn:
     _reconfigure(sys.stderr, "backslashreplace")
     _reconfigure(sys.stdin, "surrogateescape")
     try:
-        if "" in sys.argv[1:]:  # as a path it would be the working directory
-            before = sys.argv[sys.argv.index("", 1) - 1]
-            raise UserError(f"after {Path(before).name} stands an empty argument: a variable that is not set?")
+        if "--out=" in sys.argv or ("--out", "") in itertools.pairwise(sys.argv):  # it would be the working directory
+            raise UserError("--out is empty: a variable that is not set? For the working directory say --out .")
         with termination():
             code = app(prog_name="rxt-mrl", standalone_mode=False)
         sys.stdout.flush()

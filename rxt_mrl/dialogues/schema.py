@@ -66,6 +66,9 @@ def from_row(row: Mapping[str, Any], *, where: str = "row") -> Dialogue:
     first = _texts(row, where)
     items = row.get("interactions")
     if isinstance(items, Mapping):  # older `datasets` read a list of structs as a struct of lists
+        for name, column in items.items():
+            if not isinstance(column, list | tuple):
+                raise UserError(f"{where}: interactions.{name} is {type(column).__name__}, a list is needed")
         lengths = {len(column) for column in items.values()}
         if len(lengths) > 1:
             raise UserError(f"{where}: interactions has columns of different lengths {sorted(lengths)}")
@@ -116,6 +119,9 @@ def _ask_list(asks: object, where: str) -> list[Any]:
     if asks is None:
         return []
     if isinstance(asks, Mapping):
+        for name, column in asks.items():
+            if not isinstance(column, list | tuple):
+                raise UserError(f"{where}: asks.{name} is {type(column).__name__}, a list is needed")
         return [dict(zip(asks, values, strict=False)) for values in zip(*asks.values(), strict=False)]
     if not isinstance(asks, Sequence) or isinstance(asks, str | bytes):
         raise UserError(f"{where}: asks is {type(asks).__name__}, a list of {{value, told_at}} is needed")

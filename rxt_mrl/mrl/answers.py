@@ -25,7 +25,7 @@ class Answers:
         ids: long ``(M, T)``.
         mask: bool ``(M, T)``.
         log_probs: float32 ``(M, T)`` of the behaviour policy.
-        advantages: float32 ``(M,)``, of one of the identical answers.
+        advantages: float32 ``(M,)``, the mean of the identical answers'.
         valid: bool ``(M,)``; False where the reward is unknown.
         counts: float32 ``(M,)``, how many identical answers a row stands for.
         total_tokens: tokens with a known reward in the whole batch, also of the answers that were left out.
@@ -62,6 +62,10 @@ def answers_of(batch: Trajectories, advantages: Tensor, *, drop: bool) -> Answer
     """
     first = first_of_alike(batch)
     counts = torch.zeros_like(batch.rewards).scatter_add_(-1, first, torch.ones_like(batch.rewards))
+    # Copies may have earned differently (a reward with a state, what the carried one led to): a row has their mean.
+    # As differences from the first one, which round nothing where all are alike.
+    apart = torch.zeros_like(advantages).scatter_add_(-1, first, advantages - advantages.gather(-1, first))
+    advantages = advantages + apart / counts.clamp(min=1)
     keep = counts > 0
     if drop:
         keep &= (advantages != 0) & batch.valid

@@ -121,7 +121,7 @@ class CriticTrainer:
         return self.critic(features).view(shape)
 
     def fit(self, features: Features, targets: Tensor, valid: Tensor, key: tuple[int | str, ...]) -> float:
-        """Several passes of squared error per step to come; returns the mean loss of the last pass.
+        """Several passes of squared error per step to come; returns the mean loss of the last pass, 0 of nothing.
 
         Args:
             features: of all steps.
@@ -130,6 +130,8 @@ class CriticTrainer:
             key: fixes the order of the rows.
         """
         rows = valid.flatten().nonzero().squeeze(-1)
+        if not len(rows):
+            return 0.0
         flat = targets.flatten()
         total = 0.0
         for epoch in range(self.settings.epochs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -67,8 +68,10 @@ def promoted(rule: Promotion, reward: float, counters: Counters) -> bool:
     """Take note of a validation reward; whether the stage ends.
 
     ``threshold``: the reward reached ``value``. ``plateau``: it did not exceed the best one by ``value`` for
-    ``patience`` evaluations in a row.
+    ``patience`` evaluations in a row. NaN, of which nothing is known, is neither better nor worse.
     """
+    if math.isnan(reward):
+        return False
     improved = counters.best is None or reward > counters.best + (
         (rule.value or 0.0) if rule.rule == "plateau" else 0.0
     )

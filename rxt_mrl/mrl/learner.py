@@ -149,8 +149,8 @@ class Learner:
     ) -> dict[str, float]:
         how = settings.objective
         trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        # Where a penalty looks at every answer, none is left out.
-        drop = how.kind == "ppo" and not how.entropy and reference is None
+        # Where a penalty looks at every answer, or every dialogue has something to teach, none is left out.
+        drop = how.kind == "ppo" and not how.entropy and not how.supervised and reference is None
         whole = how.kind == "impo" or how.entropy > 0
         through = flow(settings.truncate_scan, settings.bound_scan)
         collected: list[dict[str, float]] = []

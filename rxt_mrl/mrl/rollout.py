@@ -135,7 +135,8 @@ def _choose(
     rewards, info = env.score(answers.actions, rows)
     kinds = shard.carry or ("sampled",) * episodes
     carried = np.zeros(episodes, dtype=np.int64)
-    known = np.where(np.asarray(info["valid"], dtype=bool), rewards, -np.inf).reshape(episodes, count)
+    valid = np.asarray(info.get("valid", np.ones(len(rewards))), dtype=bool)
+    known = np.where(valid, rewards, -np.inf).reshape(episodes, count)
     best = np.array([kind == "best" for kind in kinds])
     carried[best] = known[best].argmax(1)
     place = np.arange(episodes) * count + carried

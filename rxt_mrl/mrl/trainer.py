@@ -364,7 +364,7 @@ class Trainer:
         if how.keep != "best":
             return rewards, False
         best = self.state.best
-        if best is None or rewards.nanmean() > best.rewards.nanmean():
+        if best is None or bool(best.rewards.isnan().all()) or rewards.nanmean() > best.rewards.nanmean():
             self.state.best = Best.of(rewards, self.model)
             return rewards, False
         return rewards, fallen(best.rewards, rewards)

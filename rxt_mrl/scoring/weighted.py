@@ -63,7 +63,7 @@ class RewardResult:
         failed = torch.zeros(len(self.valid), dtype=torch.bool)
         for error in self.errors:
             failed[slice(None) if error.row is None else error.row] = True
-        return failed
+        return failed & ~self.valid  # a metric that failed leaves the reward known
 
     def summary(self) -> dict[str, float]:
         """Numbers for a log: mean and std of the total and of each term, weighted means, share of valid episodes.

@@ -156,3 +156,17 @@ def test_an_update_of_dead_groups_moves_nothing(play, model):
     metrics = learner.update(alike, settings, key=(0, "update"))
     assert metrics["optimizer_steps"] == 0
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_copies_that_earned_differently_count_by_what_each_earned(play, model):
+    """As under a reward with a state, or with ``gae``, where one of them went on to memory."""
+    batch = play(model, answers=8)
+    advantages = torch.randn(batch.rewards.shape, generator=torch.Generator().manual_seed(0))
+    for drop in (False, True):
+        merged = answers_of(batch, advantages, drop=drop)
+        assert len(merged) < batch.rewards.numel()
+        torch.testing.assert_close((merged.advantages * merged.counts).sum(), advantages.sum())
+    every = answers_of(batch, advantages, drop=False)
+    for row in range(len(every)):
+        same = (batch.action_ids[every.episode[row], every.step[row]] == every.ids[row]).all(-1)
+        torch.testing.assert_close(every.advantages[row], advantages[every.episode[row], every.step[row]][same].mean())

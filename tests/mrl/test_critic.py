@@ -20,6 +20,16 @@ def test_the_critic_learns_what_only_the_memory_tells():
     assert explained_variance(trainer.values(features, (64, 4)), targets, valid) > 0.9
 
 
+def test_the_critic_stays_as_it_is_where_no_reward_is_known():
+    features = Features(torch.ones(4, 4, 16), torch.ones(4, 16), torch.ones(4))
+    trainer = CriticTrainer(16, CriticSettings(), seed=0, device=torch.device("cpu"))
+    targets, known = torch.ones(1, 4), torch.ones(1, 4, dtype=torch.bool)
+    trainer.fit(features, targets, known, (0, 0))  # with momentum that could move it
+    before = [p.clone() for p in trainer.critic.parameters()]
+    assert trainer.fit(features, targets, ~known, (0, 1)) == 0.0
+    assert all(map(torch.equal, trainer.critic.parameters(), before))
+
+
 def test_features_are_detached_and_know_the_horizon(model, play):
     batch = play(model, count=2)
     features = featurise(model, batch, write_all(model, batch), gamma=0.5)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -126,6 +128,9 @@ def test_promotion_rules():
     plateau, counters = Promotion(rule="plateau", value=0.05, patience=2), Counters()
     seen = [promoted(plateau, reward, counters) for reward in (0.5, 0.6, 0.62, 0.63)]
     assert seen == [False, False, False, True]
+    unknown, fresh = math.nan, Counters()
+    assert [promoted(plateau, reward, fresh) for reward in (unknown, 0.2, unknown, 0.5)] == [False] * 4
+    assert (fresh.best, fresh.stale) == (0.5, 0)
     counters.update, counters.total = 7, 7
     counters.next_stage()
     assert counters == Counters(stage=1, total=7, done=(7,))

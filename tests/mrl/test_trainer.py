@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -176,6 +178,25 @@ def test_a_stage_that_only_harms_leaves_the_model_as_it_was(model, train, dialog
     stage = Stage(steps=3, updates=40, validation={"every": 2, "keep": "best", "patience": 1})
     assert train(model, stages=[stage], validation=dialogues).updates == (2,)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_look_of_which_nothing_is_known_is_no_best_one(model, train, dialogues, monkeypatch):
+    before = model.state_dict()["embedding.weight"].clone()
+    levels = iter((math.nan, 0.2, 0.4))
+    monkeypatch.setattr("rxt_mrl.mrl.trainer.look", lambda *_: [Looked(torch.full((32,), next(levels)), 0.5)])
+    stage = Stage(steps=3, updates=4, validation={"every": 2, "keep": "best"})
+    assert train(model, stages=[stage], validation=dialogues, algorithm={"critic": {"warmup": 0}}).updates == (4,)
+    assert not torch.equal(model.state_dict()["embedding.weight"], before)
+
+
+def test_references_teach_where_all_answers_earn_the_same(make_model, train, run, tmp_path):
+    (tmp_path / "same.py").write_text("def same(context):\n    return [0.0] * len(context)\n")
+    same = RewardSpec(terms=[{"use": f"{tmp_path / 'same.py'}:same"}])
+    start = make_model()
+    algorithm = {"advantage": {"kind": "rloo"}, "objective": {"supervised": 1.0}}
+    train(start, algorithm=algorithm, rollout={"answers": 2}, reward=same)
+    assert run.logged[-1]["supervised_loss"] > 0
+    assert not torch.equal(start.state_dict()["embedding.weight"], make_model().state_dict()["embedding.weight"])
 
 
 def test_a_reward_that_tells_nothing_apart_is_warned_about_once_a_stage(make_model, train, tmp_path, caplog):

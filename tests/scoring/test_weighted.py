@@ -219,6 +219,7 @@ def test_a_failure_of_the_batch_is_reported(function: Callable[..., Any], what: 
 def test_a_failing_metric_masks_nothing() -> None:
     result = WeightedReward(spec(here(half), metrics=[{"use": here(breaks_on_second)}], on_error="skip"))(THREE)
     assert result.valid.all()
+    assert not result.failed.any()
     assert result.metrics["breaks_on_second"].isnan().tolist() == [False, True, False]
 
 
