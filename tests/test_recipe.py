@@ -92,6 +92,7 @@ def test_a_resolved_recipe_says_nothing_that_was_left_open(tiny: Path) -> None:
         ("seed=[1", r"--set seed=\[1: not YAML, line 1, column 3: "),
         ("curriculum.7.steps=1", r"--set curriculum.7.steps=1: '7' is not an index from 0 to 1"),
         ("curriculum.x.steps=1", r"'x' is not an index from 0 to 1"),
+        ("curriculum.\u00b2.steps=1", r"'\u00b2' is not an index from 0 to 1"),
         ("seed.a=3", r"seed"),
         ("name.a.b=3", r"name"),
     ],

@@ -74,7 +74,7 @@ def _assign(node: Any, path: list[str], value: Any, assignment: str) -> Any:
         return value
     head, rest = path[0], path[1:]
     if isinstance(node, list):
-        if not head.isdigit() or int(head) >= len(node):
+        if not re.fullmatch(r"\d{1,9}", head) or int(head) >= len(node):
             raise UserError(f"--set {assignment}: {head!r} is not an index from 0 to {len(node) - 1}")
         position = int(head)
         return [_assign(item, rest, value, assignment) if i == position else item for i, item in enumerate(node)]

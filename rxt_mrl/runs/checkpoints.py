@@ -97,16 +97,19 @@ def locate(target: Path) -> Path:
     """The checkpoint that a user means: a checkpoint folder, or the last complete stage of a run directory.
 
     Raises:
-        UserError: when there is neither.
+        UserError: when there is neither, or when the last complete stage's was deleted.
     """
     if not target.is_dir():
         raise UserError(f"{target}: no such directory")
     if not RunDir.holds_run(target):
         return target
-    stages = [stage for stage in RunDir(target).progress if (target / "checkpoints" / stage / "config.json").is_file()]
+    stages = list(RunDir(target).progress)
     if not stages:
         raise UserError(f"{target}: the run has no complete stage yet")
-    return target / "checkpoints" / stages[-1]
+    last = target / "checkpoints" / stages[-1]
+    if not (last / "config.json").is_file():
+        raise UserError(f"{last}: the checkpoint of the run's last stage is gone; name another one of {last.parent}")
+    return last
 
 
 def run_of(target: Path) -> Path | None:

@@ -202,6 +202,9 @@ def test_several_supporting_facts_count_from_the_oldest(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("Where is Mary?\tbathroom\t1", "not a bAbI line"),
+        ("\u00b2 Mary went to the bathroom.", "not a bAbI line"),
+        ("9" * 5000 + " Mary went to the bathroom.", "not a bAbI line"),
+        ("3 Where is Mary?\tbathroom\t\u00b2", "not a bAbI question"),
         ("3 Where is Mary?\t\t1", "has no answer"),
         ("3 Where is Mary?\tbathroom\tone", "not a bAbI question"),
         ("3 Where is Mary?\tbathroom\t7", "supporting line 7 is not an earlier statement"),

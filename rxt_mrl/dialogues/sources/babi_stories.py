@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import UserError
-from .line_files import lines_of
+from .line_files import NUMBER, lines_of
 from .rows import Record, RowError
 
 
@@ -90,13 +90,13 @@ def story_records(files: Iterable[Path]) -> Iterator[Record]:
 def _parse(line: str) -> BabiLine | str:
     """The line, or what is wrong with it."""
     head, _, rest = line.strip().partition(" ")
-    if not head.isdigit() or not rest.strip():
+    if not NUMBER.fullmatch(head) or not rest.strip():
         return f"not a bAbI line, 'N sentence' or 'N question<TAB>answer<TAB>ids' is needed: {line.strip()[:40]!r}"
     parts = [part.strip() for part in rest.split("\t")]
     if len(parts) == 1:
         return BabiLine(int(head), parts[0])
     ids = parts[2].split() if len(parts) > 2 else []
-    if len(parts) > 3 or not parts[0] or not all(item.isdigit() for item in ids):
+    if len(parts) > 3 or not parts[0] or not all(map(NUMBER.fullmatch, ids)):
         return f"not a bAbI question, 'N question<TAB>answer<TAB>ids' is needed: {line.strip()[:40]!r}"
     if not parts[1]:
         return "the question has no answer"

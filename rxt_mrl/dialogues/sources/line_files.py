@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ CONTAINERS = ("data", "rows", "dialogues", "dialogs", "conversations", "examples
 
 TURNS = ("interactions", "messages", "conversations", "conversation", "dialog", "dialogue", "turns")
 """Keys under which a row usually holds its turns: a list of such is no conversation, but rows."""
+
+
+NUMBER = re.compile(r"\d{1,9}")
+"""A whole number that a line begins with or refers to; ``str.isdigit`` takes a superscript, which ``int`` refuses."""
 
 
 def lines_of(file: Path) -> Iterator[tuple[int, str | RowError]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import arrow_records, parquet_records, twice_in
-from ..line_files import json_records, lines_of, parse_json
+from ..line_files import NUMBER, json_records, lines_of, parse_json
 from ..opening import suffix_of
 from ..rows import FileError, Record, RowError
 from .options import ChatOptions
@@ -85,7 +85,7 @@ def _dialogs(file: Path) -> Iterator[Record]:
             continue
         current = current or _Open(number)
         parts = rest.split("\t")
-        if isinstance(line, RowError) or not head.isdigit() or int(head) != current.last + 1 or len(parts) > 2:
+        if isinstance(line, RowError) or not NUMBER.fullmatch(head) or int(head) != current.last + 1 or len(parts) > 2:
             wrong = text if isinstance(line, RowError) else f"not a line of a bAbI dialog: {text[:40]!r}"
             current.problem = current.problem or f"line {number}: {wrong}"
             continue
