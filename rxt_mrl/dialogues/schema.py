@@ -66,13 +66,7 @@ def from_row(row: Mapping[str, Any], *, where: str = "row") -> Dialogue:
     first = _texts(row, where)
     items = row.get("interactions")
     if isinstance(items, Mapping):  # older `datasets` read a list of structs as a struct of lists
-        for name, column in items.items():
-            if not isinstance(column, list | tuple):
-                raise UserError(f"{where}: interactions.{name} is {type(column).__name__}, a list is needed")
-        lengths = {len(column) for column in items.values()}
-        if len(lengths) > 1:
-            raise UserError(f"{where}: interactions has columns of different lengths {sorted(lengths)}")
-        items = [dict(zip(items, values, strict=True)) for values in zip(*items.values(), strict=True)]
+        items = _structs(items, f"{where}: interactions")
     if not isinstance(items, Sequence) or isinstance(items, str | bytes):
         raise UserError(f"{where}: interactions is {type(items).__name__}, a list of {{query, answer}} is needed")
     turns: list[Interaction] = []
@@ -114,15 +108,23 @@ def _texts(item: Mapping[str, Any], where: str) -> tuple[str, str]:
     return item["query"], item["answer"]
 
 
+def _structs(columns: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    """A struct of lists as the list of structs that it was."""
+    for name, column in columns.items():
+        if not isinstance(column, list | tuple):
+            raise UserError(f"{where}.{name} is {type(column).__name__}, a list is needed")
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) > 1:
+        raise UserError(f"{where} has columns of different lengths {sorted(lengths)}")
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
 def _ask_list(asks: object, where: str) -> list[Any]:
     """Facts as a list of mappings, whichever way a reader laid them out."""
     if asks is None:
         return []
     if isinstance(asks, Mapping):
-        for name, column in asks.items():
-            if not isinstance(column, list | tuple):
-                raise UserError(f"{where}: asks.{name} is {type(column).__name__}, a list is needed")
-        return [dict(zip(asks, values, strict=False)) for values in zip(*asks.values(), strict=False)]
+        return _structs(asks, f"{where}: asks")
     if not isinstance(asks, Sequence) or isinstance(asks, str | bytes):
         raise UserError(f"{where}: asks is {type(asks).__name__}, a list of {{value, told_at}} is needed")
     return list(asks)

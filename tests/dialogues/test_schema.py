@@ -54,6 +54,7 @@ def test_struct_of_lists_is_read():
         ({"interactions": {"query": "q", "answer": None}}, r"interactions\.query is str, a list is needed"),
         ({"asks": {"value": "dog", "told_at": 0}}, r"asks\.value is str, a list is needed"),
         ({"asks": {"value": ["dog"], "wrong": None}}, r"asks\.wrong is NoneType, a list is needed"),
+        ({"asks": {"value": ["dog", "cat"], "told_at": [0]}}, r"asks has columns of different lengths \[1, 2\]"),
         ({"asks": "dog"}, "asks is str"),
         ({"asks": ["dog"]}, "an ask is str"),
         ({"asks": [{"value": "", "told_at": 0}]}, "ask value '' is not a text"),
