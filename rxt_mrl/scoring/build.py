@@ -43,7 +43,8 @@ class SoleReward:
         if problems:
             raise problems[0]
         valid = ~values.isnan()
-        return RewardResult(torch.where(valid, values, 0.0), valid, {self._name: values}, weights={self._name: 1.0})
+        terms, weights, failed = {self._name: values}, {self._name: 1.0}, torch.zeros_like(valid)
+        return RewardResult(torch.where(valid, values, 0.0), valid, terms, weights=weights, failed=failed)
 
 
 def build_reward(reward: RewardLike) -> Score | None:

@@ -47,7 +47,8 @@ class RewardResult:
         terms: float32 by term; NaN where the term does not apply or failed.
         metrics: the same for the metrics, which are not rewarded.
         weights: the normalised weight of each term.
-        errors: what failed (only with ``on_error="skip"``).
+        errors: what failed (only with ``on_error="skip"``), metrics too.
+        failed: bool; where a term failed, so that the reward is unknown.
     """
 
     total: torch.Tensor
@@ -56,14 +57,7 @@ class RewardResult:
     metrics: dict[str, torch.Tensor] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     errors: tuple[RewardError, ...] = ()
-
-    @property
-    def failed(self) -> torch.Tensor:
-        """bool ``(episodes,)``: where a term failed, so that the reward is unknown."""
-        failed = torch.zeros(len(self.valid), dtype=torch.bool)
-        for error in self.errors:
-            failed[slice(None) if error.row is None else error.row] = True
-        return failed & ~self.valid  # a metric that failed leaves the reward known
+    failed: torch.Tensor = field(kw_only=True)
 
     def summary(self) -> dict[str, float]:
         """Numbers for a log: mean and std of the total and of each term, weighted means, share of valid episodes.
@@ -211,6 +205,7 @@ class WeightedReward:
             metrics={metric.name: values[metric.name] for metric in self._metrics},
             weights=self.weights,
             errors=tuple(errors),
+            failed=failed,
         )
 
 
