@@ -20,7 +20,7 @@ import random
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -138,9 +138,7 @@ class SlowReward:
         try:
             if _is_async(self.plugin_target):
                 return await self.plugin_target(context)  # type: ignore[misc]
-            return await asyncio.get_running_loop().run_in_executor(
-                _runtime().threads(self.calls.limit), self.plugin_target, context
-            )
+            return await _runtime().on_thread(self.calls.limit, self.plugin_target, context)
         except (SystemExit, KeyboardInterrupt) as error:  # would end the loop, and all would wait for ever
             raise RuntimeError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
 
@@ -237,7 +235,7 @@ class _Runtime:
         self.process = os.getpid()
         self.loop = asyncio.new_event_loop()
         self._gates: dict[str, asyncio.Semaphore] = {}
-        self._threads: dict[int, ThreadPoolExecutor] = {}
+        self._rooms: dict[int, asyncio.Semaphore] = {}
         threading.Thread(target=self.loop.run_forever, name="slow-rewards", daemon=True).start()
 
     def gate(self, limit: int, name: str) -> asyncio.Semaphore:
@@ -246,11 +244,29 @@ class _Runtime:
             self._gates[name] = asyncio.Semaphore(max(1, limit // share()))
         return self._gates[name]
 
-    def threads(self, limit: int) -> ThreadPoolExecutor:
-        """Threads for as many blocking calls, and for those that nobody waits for any longer but that still hang."""
-        if limit not in self._threads:
-            self._threads[limit] = ThreadPoolExecutor(4 * limit, thread_name_prefix="slow-rewards")
-        return self._threads[limit]
+    async def on_thread(self, limit: int, reward: Reward, context: RewardContext) -> Any:
+        """A blocking call on a thread that Python does not wait for at its end, as it would for an executor's.
+
+        There is room for ``limit`` calls, and for three times as many that nobody waits for any longer but that hang.
+        """
+        room = self._rooms.setdefault(limit, asyncio.Semaphore(4 * limit))
+        await room.acquire()
+        done: Future[Any] = Future()
+        done.set_running_or_notify_cancel()  # who no longer waits cannot end the call
+        done.add_done_callback(lambda _: self.loop.call_soon_threadsafe(room.release))
+
+        def call() -> None:
+            try:
+                result = reward(context)
+            except StopIteration as error:  # which no future takes
+                done.set_exception(RuntimeError(repr(error)))
+            except BaseException as error:
+                done.set_exception(error)
+            else:
+                done.set_result(result)
+
+        threading.Thread(target=call, name="slow-rewards", daemon=True).start()
+        return await asyncio.wrap_future(done)
 
 
 _running: list[_Runtime] = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -205,6 +207,35 @@ def test_a_value_that_will_not_do_is_asked_again_and_never_kept(tmp_path: Path, 
 def test_a_reward_that_leaves_the_process_is_an_error_of_it(tmp_path: Path, name: str) -> None:
     with pytest.raises(RewardError, match=rf"reward '{name}': RuntimeError: SystemExit: enough at .*faulty\.py:\d+"):
         faulty(tmp_path, name)(answers(2))
+
+
+@reward(concurrent=True, name="ends")
+class Ends:
+    def __call__(self, context: RewardContext) -> float:
+        return next(iter(()))
+
+
+def test_an_iterator_that_ends_is_a_failure_and_not_a_silence() -> None:
+    term = {"use": f"{__name__}:Ends", "calls": {"retries": 0, "timeout": 30, "cache": False}}
+    started = time.perf_counter()
+    with pytest.raises(RewardError, match=r"reward 'ends': RuntimeError: StopIteration"):
+        WeightedReward(RewardSpec.model_validate({"terms": [term]}))(answers(1))
+    assert time.perf_counter() - started < 10
+
+
+def test_a_call_that_hangs_does_not_keep_the_process(tmp_path: Path) -> None:
+    (tmp_path / "hung.py").write_text(
+        "import time\nfrom rxt_mrl.contracts import reward\n"
+        "@reward(concurrent=True)\ndef hung(context):\n    time.sleep(600)\n"
+    )
+    calls = {"timeout": 0.2, "retries": 0, "cache": False}
+    (tmp_path / "main.py").write_text(
+        "from rxt_mrl.contracts import RewardContext, RewardSpec\nfrom rxt_mrl.scoring import WeightedReward\n"
+        f"spec = RewardSpec(terms=[{{'use': 'hung.py:hung', 'calls': {calls}}}], on_error='skip')\n"
+        "print(WeightedReward(spec)(RewardContext.from_text(['q'], ['a'], 'a')).failed.tolist())\n"
+    )
+    done = subprocess.run([sys.executable, "main.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "[True]\n"), done.stderr
 
 
 def test_a_server_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> None:
