@@ -78,12 +78,13 @@ def _lines(batch: Trajectories, tokenizer: DialogueTokenizer) -> Iterator[dict[s
         "generated": (batch.action_ids.flatten(1, 2), batch.action_mask.flatten(1, 2)),
     }
     text = {name: tokenizer.decode_batch(ids.flatten(0, 1), mask.flatten(0, 1)) for name, (ids, mask) in texts.items()}
-    first = first_of_alike(batch)
+    first, earned = first_of_alike(batch), batch.rewards.round(decimals=6)
     for episode, step in product(range(len(batch)), range(batch.steps)):
         row = episode * batch.steps + step
-        alike = first[episode, step].tolist()
+        alike = list(zip(first[episode, step].tolist(), earned[episode, step].tolist(), strict=True))
         carried = int(batch.carried[episode, step])
-        for answer in sorted(set(alike)):
+        for one in sorted(set(alike)):  # a reward with a state may tell identical answers apart
+            answer = alike.index(one)
             place = (episode, step, answer)
             yield {
                 "episode": int(batch.dialogues[episode]),
@@ -94,8 +95,8 @@ def _lines(batch: Trajectories, tokenizer: DialogueTokenizer) -> Iterator[dict[s
                 "memory_write": {"query": text["told"][row], "answer": text["said"][row]},
                 "query": text["query"][row],
                 "generated": text["generated"][row * batch.answers + answer],
-                "times": alike.count(answer),
-                "carried": carried >= 0 and alike[carried] == answer,
+                "times": alike.count(one),
+                "carried": carried >= 0 and alike[carried] == one,
                 "reference": text["reference"][row],
                 "asks": [_ask(ask) for ask in batch.asks[episode][step]] if batch.asks else [],
                 **({"columns": dict(others)} if (others := _columns(batch, episode, step)) else {}),

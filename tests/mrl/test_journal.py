@@ -1,6 +1,8 @@
+import dataclasses
 import json
 
 import pytest
+import torch
 
 from rxt_mrl.contracts import RewardSpec
 from rxt_mrl.errors import UserError
@@ -28,6 +30,19 @@ def test_a_line_says_what_happened(journal, dialogues, tokenizer):
     assert line["reference"] == line["asks"][0]["value"]
     assert line["memory_write"] == {"query": lines[3]["query"], "answer": lines[3]["generated"]}
     assert line["reward"] == pytest.approx(float(batch.rewards[1, 1]))
+
+
+def test_identical_answers_that_earned_differently_are_lines_of_their_own(tmp_path, model, play, tokenizer):
+    batch = play(model, count=1, answers=3)
+    ids, mask = batch.action_ids.clone(), batch.action_mask.clone()
+    ids[:, :, 1:], mask[:, :, 1:] = ids[:, :, :1], mask[:, :, :1]
+    rewards = torch.tensor([0.5, 1.0, 0.5]).expand_as(batch.rewards)
+    batch = dataclasses.replace(batch, action_ids=ids, action_mask=mask, rewards=rewards)
+    journal = Journal(tmp_path / "mrl-1.jsonl", tokenizer)
+    journal.write(batch, stage="mrl-1", update=0)
+    lines = [json.loads(line) for line in journal.path.read_text(encoding="utf-8").splitlines()]
+    seen = [(line["reward"], line["times"], line["carried"]) for line in lines if line["step"] == 1]
+    assert seen == [(0.5, 2, True), (1.0, 1, False)]
 
 
 def test_rollouts_score_again_as_they_did(journal, tokenizer):
