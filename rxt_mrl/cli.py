@@ -448,8 +448,11 @@ def main() -> NoReturn:
     _reconfigure(sys.stderr, "backslashreplace")
     _reconfigure(sys.stdin, "surrogateescape")
     try:
-        if "--out=" in sys.argv or ("--out", "") in itertools.pairwise(sys.argv):  # it would be the working directory
-            raise UserError("--out is empty: a variable that is not set? For the working directory say --out .")
+        for option in ("--out", "--write"):  # it would be the working directory
+            if f"{option}=" in sys.argv or (option, "") in itertools.pairwise(sys.argv):
+                raise UserError(
+                    f"{option} is empty: a variable that is not set? For the working directory say {option} ."
+                )
         with termination():
             code = app(prog_name="rxt-mrl", standalone_mode=False)
         sys.stdout.flush()

@@ -194,6 +194,10 @@ def test_what_resume_refuses(cli: Command, tiny: Path, finished: Path, tmp_path:
     assert "exclude each other" in cli(*resume, "--overwrite").line
     assert "give the run directory with --out" in cli("train", tiny, "--resume").line
     assert "no run in" in cli("train", tiny, "--resume", "--out", tmp_path).line
+    shutil.copytree(finished, tmp_path / "other")
+    shutil.rmtree(tmp_path / "other" / "checkpoints" / "tokenizer")
+    assert "the run's tokenizer is gone" in cli("train", tiny, "--resume", "--out", tmp_path / "other").line
+    assert not (tmp_path / "other" / "checkpoints" / "tokenizer").exists()
     assert (finished / "progress.json").read_bytes() == before
 
 

@@ -208,11 +208,12 @@ class Trainer:
                     index = counters.stage
                     assert pool is not None
                     self._stage(pool, rewards[index], bars)
-                    self.state.end_stage()
-                    checkpoints.save(
-                        self.run_dir.checkpoint_dir(f"{self.name}-{index + 1}"), self.model, self.tokenizer
-                    )
-                    self.state.save(folder, self.tokenizer)
+                    with interrupts_wait():  # a stage that has ended has its checkpoint
+                        self.state.end_stage()
+                        checkpoints.save(
+                            self.run_dir.checkpoint_dir(f"{self.name}-{index + 1}"), self.model, self.tokenizer
+                        )
+                        self.state.save(folder, self.tokenizer)
                     if on_stage_end is not None:
                         on_stage_end(index, self.stages[index], self.model)
         except WriteError:  # the state that was written last stays: another would not find room either
@@ -306,8 +307,8 @@ class Trainer:
             if counters.judged != counters.update:
                 pool.sync()
                 self._look(pool, stage, sizes)
-            assert self.state.best is not None
-            self.model.load_state_dict(self.state.best.weights)
+            if self.state.best is not None:
+                self.model.load_state_dict(self.state.best.weights)
 
     def _update(self, learner: Learner, batch: Trajectories, reference: RxT | None) -> dict[str, float]:
         counters = self.state.counters
@@ -361,10 +362,10 @@ class Trainer:
                 f"validation_reward/{source or 'default'}-{steps}": float(r.nanmean()) for (source, steps), r in named
             }
         self.run_dir.metrics(values, self.state.counters.total, self.name)
-        if how.keep != "best":
+        if how.keep != "best" or bool(rewards.isnan().all()):  # of which nothing is known, it is no best one
             return rewards, False
         best = self.state.best
-        if best is None or bool(best.rewards.isnan().all()) or rewards.nanmean() > best.rewards.nanmean():
+        if best is None or rewards.nanmean() > best.rewards.nanmean():
             self.state.best = Best.of(rewards, self.model)
             return rewards, False
         return rewards, fallen(best.rewards, rewards)

@@ -152,8 +152,19 @@ _TOKENIZER = Path("checkpoints", "tokenizer")
 
 
 def _tokenizer_of(run: Path) -> DialogueTokenizer | None:
-    """A run's tokenizer; None where the run was stopped before it was written."""
-    return checkpoints.load_tokenizer(run / _TOKENIZER) if (run / _TOKENIZER / TOKENIZER_FILE).is_file() else None
+    """A run's tokenizer; None where the run was stopped before it was written.
+
+    Raises:
+        UserError: when it is gone: the models of the run know no other.
+    """
+    if (run / _TOKENIZER / TOKENIZER_FILE).is_file():
+        return checkpoints.load_tokenizer(run / _TOKENIZER)
+    if RunDir(run).progress:
+        raise UserError(
+            f"--resume: {run / _TOKENIZER}: the run's tokenizer is gone; each of its checkpoints has the same "
+            f"{TOKENIZER_FILE}, copy one there"
+        )
+    return None
 
 
 def _resume_command(run: RunDir) -> str:

@@ -7,6 +7,7 @@ import torch
 from rxt_mrl.contracts import RewardSpec, Unfreeze
 from rxt_mrl.errors import UserError
 from rxt_mrl.mrl.stages import Promotion, Stage
+from rxt_mrl.runs import checkpoints
 
 TIMED = ("seconds", "per_second")
 
@@ -65,6 +66,26 @@ def test_interrupted_and_resumed_equals_uninterrupted(make_model, train, new_run
         assert {n: v for n, v in one.items() if not n.endswith(TIMED)} == pytest.approx(
             {n: v for n, v in other.items() if not n.endswith(TIMED)}
         )
+
+
+def test_an_interrupt_at_a_stage_s_end_waits_for_its_checkpoint(make_model, train, new_run, curriculum, monkeypatch):
+    whole = make_model()
+    train(whole, run=new_run("whole"), **curriculum)
+    save = checkpoints.save
+
+    def pressed(folder, *rest):
+        if folder.name == "mrl-1":
+            signal.raise_signal(signal.SIGINT)
+        return save(folder, *rest)
+
+    monkeypatch.setattr(checkpoints, "save", pressed)
+    run = new_run("broken")
+    with pytest.raises(KeyboardInterrupt):
+        train(make_model(), run=run, **curriculum)
+    assert (run.checkpoint_dir("mrl-1") / "config.json").is_file()
+    resumed = make_model(seed=5)
+    train(resumed, run=run, **curriculum, resume=True)
+    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
 def test_a_finished_training_resumes_to_nothing(make_model, train, run):
