@@ -5,22 +5,21 @@ Heavy imports happen inside the commands, so that ``--help`` and errors answer a
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
-import os
 import re
 import sys
 from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from . import plugins
 from .display import busy
+from .display.streams import any_character, complain, let_go
 from .errors import Terminated, UserError, said, termination
 
 EXAMPLES = """Examples:
@@ -443,10 +442,7 @@ def main() -> NoReturn:
 
     Anything else is a defect of ours, and shows its traceback.
     """
-    # Half a character, or one that the terminal's encoding lacks, is shown as an escape: it must not end the command.
-    _reconfigure(sys.stdout, "backslashreplace")
-    _reconfigure(sys.stderr, "backslashreplace")
-    _reconfigure(sys.stdin, "surrogateescape")
+    any_character()
     try:
         for option in ("--out", "--write"):  # it would be the working directory
             if f"{option}=" in sys.argv or (option, "") in itertools.pairwise(sys.argv):
@@ -465,37 +461,14 @@ def main() -> NoReturn:
         if line is None:
             raise
         code = 2
-        _print(line)
+        complain(line)
     else:
         code = code if isinstance(code, int) else 0
     if code == 130:
         code = 143 if Terminated.happened else 130
-        _print("terminated" if Terminated.happened else "interrupted")
-    _let_go(sys.stdout)
+        complain("terminated" if Terminated.happened else "interrupted")
+    let_go(sys.stdout)
     sys.exit(code)
-
-
-def _print(line: str) -> None:
-    try:
-        print("rxt-mrl: " + " ".join(line.split("\n")), file=sys.stderr, flush=True)
-    except OSError:  # nobody reads it: the code says enough
-        _let_go(sys.stderr)
-
-
-def _let_go(stream: Any) -> None:
-    """Write out what is left; where that cannot be done, forget it, so that Python does not try again at its end."""
-    try:
-        stream.flush()
-    except (OSError, ValueError):
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        except (OSError, ValueError):
-            return
-
-
-def _reconfigure(stream: Any, errors: str) -> None:
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors=errors)
 
 
 if __name__ == "__main__":
