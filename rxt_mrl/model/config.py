@@ -6,7 +6,7 @@ Names in brackets are those of the published libraries (RXT.md section 1).
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,12 @@ NormType = Literal["rms", "layer"]
 MemoryNormType = Literal["classic-rms", "layer", "rms", "adaptive", "positional"]
 MemoryVariant = Literal["simple", "self", "interlayer", "self-interlayer"]
 GateType = Literal["add", "replace", "static", "elementwise", "linear"]
+
+LARGEST = 1_000_000_000
+"""Of a size; whether the machine has the memory for it is asked before anything is made."""
+MOST_MODULES = 1000
+"""Of what is made one by one, each with modules of its own: layers, shared experts."""
+Size = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
 class AttentionConfig(Settings):
@@ -73,7 +79,7 @@ class AttentionConfig(Settings):
 class FeedForwardConfig(Settings):
     """A feed-forward block: gated (GLU, first half linear, second half gated) or plain."""
 
-    hidden: int = Field(default=192, ge=1)
+    hidden: Size = 192
     gated: bool = True
     activation: Activation = "silu"
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -82,9 +88,9 @@ class FeedForwardConfig(Settings):
 class MoEConfig(Settings):
     """Mixture of experts; each expert is a block of the layer's ``feed_forward`` settings."""
 
-    experts: int = Field(default=8, ge=1)
+    experts: Size = 8
     top_k: int = Field(default=2, ge=1)
-    shared_experts: int = Field(default=0, ge=0)
+    shared_experts: int = Field(default=0, ge=0, le=MOST_MODULES)
     """Experts that see every token: one is added plainly, several are mixed by a softmax gate."""
     bias: Literal["local", "global", "off"] = "local"
     """Biases of the routed experts: their own, one on the layer's output, or none."""
@@ -196,13 +202,13 @@ class InitialMemoryConfig(Settings):
 class RxTConfig(Settings):
     """A Reactive Transformer: sizes that all parts share, then one section per part."""
 
-    vocab_size: int = Field(default=512, ge=1)
-    embed_dim: int = Field(default=64, ge=2)
-    num_layers: int = Field(default=2, ge=1)
-    heads: int = Field(default=4, ge=1)
-    slots: int = Field(default=8, ge=1)
+    vocab_size: Size = 512
+    embed_dim: int = Field(default=64, ge=2, le=LARGEST)
+    num_layers: int = Field(default=2, ge=1, le=MOST_MODULES)
+    heads: Size = 4
+    slots: Size = 8
     """Short-term memory slots per layer [stm_size]."""
-    max_tokens: int = Field(default=64, ge=1)
+    max_tokens: Size = 64
     """Longest sequence of one interaction [seq_len]; longer ones are refused, never cut."""
     rope: RopeLayout = "interleaved"
     """How rotated pairs are written back: RxNN 0.2 ``split``, RxLM 0.3 ``interleaved`` (RXT.md 1.6)."""
