@@ -84,7 +84,7 @@ _PIECE = regex.compile(
     | (?P<number>(?:
           \d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)? | \d{1,3}(?:['_\ ]\d{3})+(?![\d,])(?:\.\d+)?
         | \d{1,2}(?:,\d{2})+,\d{3}(?!\d)
-        | \d+,\d{1,2}(?![\d,]) | \d*\.?\d+(?:/\d+(?![\d/]))?)(?:[eE][-+]?\d+(?!\w))?)
+        | \d+,\d{1,2}(?![\d,]) | \d*\.?\d+(?:/\d+(?![\d/]))?)(?:(?<!/\d+)[eE][-+]?\d{1,3}(?!\w))?)
       (?P<tail>(?:[ap]\.m\.|[\u00b2\u00b3\u00b9\u2070-\u209f]|[[\p{L}\p{M}]--[UNSPACED]](?:[[\p{L}\p{M}\p{N}]--[UNSPACED]]*(?:/\p{L}+)?))?)
     | (?P<vulgar>[\u00bc-\u00be\u2150-\u215e])
     | (?P<degree>\u00b0(?:\s?[CF](?![\p{L}\p{N}]))?)
@@ -101,7 +101,9 @@ _PIECE = regex.compile(
     )""".replace("UNSPACED", LETTER).replace("NUMERALS", NUMERALS),
     regex.VERBOSE,
 )
-_NUMBERED = regex.compile(r"([A-Za-z]+)([1-9]\d*)")
+_LONGEST = 1000
+"""Characters of a number; what is longer is a word, compared as it is written, as is what has a longer exponent."""
+_NUMBERED = regex.compile(rf"([A-Za-z]+)([1-9]\d{{,{_LONGEST}}})")
 _ENDS = frozenset(".!?:\n")
 _ARROWS = frozenset({"=", "=>", "\u2192"})
 
@@ -265,7 +267,7 @@ def _read(kind: str, raw: str, found: regex.Match[str]) -> list[Piece]:
     if kind == "degree":
         return [Piece(raw.replace(" ", "").casefold(), "symbol")]
     if kind == "numeral":
-        value = numeral(raw)
+        value = numeral(raw) if len(raw) <= _LONGEST else None
         return [Piece(raw, "word") if value is None else whole(value)]
     if kind == "url":
         return [Piece(regex.sub(r"^(https?://)?(www\.)?|/$", "", raw.casefold()), "word")]
@@ -287,6 +289,8 @@ def _folded(word: str) -> str:
 
 
 def _number(digits: str, tail: str) -> list[Piece]:
+    if len(digits) > _LONGEST:
+        return [Piece(f"{digits}{tail}", "word")]
     scale = LARGE.get(tail, 1)
     tail = "" if scale > 1 else tail.replace(".", "").lower() if tail[:1].isascii() else tail
     body, _, below = digits.partition("/")

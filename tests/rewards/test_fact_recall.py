@@ -134,6 +134,30 @@ def test_numbers_and_articles() -> None:
     assert score("a sailor", "He was a sailor.", asks=(Ask("a sailor", 0),)) == 1.0
 
 
+@pytest.mark.parametrize(
+    "number",
+    [
+        "9" * 5000,
+        "0." + "9" * 5000,
+        "1" + ",000" * 2000,
+        "B" + "9" * 5000,
+        "1/" + "9" * 5000,
+        "五" * 5000,
+        "1e9999999",
+        "1e-9999999",
+        "1e" + "9" * 5000,
+        "1/3e5",
+    ],
+    ids=lambda number: number[:10],
+)
+def test_a_number_beyond_all_numbers_is_a_word(number: str) -> None:
+    """Python reads no more than 4,300 digits of a number, and would write out every zero of an exponent."""
+    asks = (Ask(number, 0, ("7",)),)
+    assert score(f"It is {number}.", number, asks=asks) == 1.0
+    assert score("It is 7.", number, asks=asks) == score(f"It is {number[:-1]}8.", number, asks=asks) == 0.0
+    assert value_words(number) == (number.lower(),) or number == "1e-9999999"
+
+
 def test_exact_wants_nothing_but_the_value() -> None:
     exact = FactRecall(match="exact")
     assert exact.score("Rex!", REFERENCE, QUERY, ASKS) == 1.0
