@@ -15,6 +15,7 @@ from typing import Any
 from ....contracts import NEVER_TOLD, Ask, Dialogue, Interaction
 from ..rows import Passed, RowError
 from ..tally import Tally
+from .checks import list_of
 from .layouts import Layout, roles_for
 from .options import ChatOptions
 from .turns import Exchange, Turn, content_of, exchanges
@@ -117,6 +118,16 @@ def _asks(question: Question, told: Sequence[Exchange]) -> tuple[Ask, ...]:
     return (Ask(question.answer, min(places), question.wrong, question.kind),) if places else ()
 
 
+def lost_turns(row: Any, layout: Layout) -> int:
+    """How many turns a row has that cannot be used, as far as its lists tell; a question is two."""
+    if not isinstance(row, Mapping):
+        return 0
+    told, asked = row.get(layout.turns), row.get("qa") if layout.name == "locomo" else [row.get("question")]
+    sessions = [told[key] for key in _session_keys(told)] if isinstance(told, Mapping) else told
+    lists = [part for part in sessions if isinstance(part, list)] if isinstance(sessions, list) else []
+    return sum(map(len, lists)) + 2 * (len(asked) if isinstance(asked, list) else 0)
+
+
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
@@ -154,20 +165,26 @@ def _locomo(row: Mapping[str, Any], tally: Tally) -> tuple[list[list[Turn]], lis
     told = row.get("conversation")
     if not isinstance(told, Mapping):
         raise RowError("'conversation' is no object with sessions")
-    numbers = sorted(int(match[1]) for key in told if (match := re.fullmatch(r"session_(\d+)", str(key))))
     sessions = []
-    for number in numbers:
-        turns = [turn for turn in told[f"session_{number}"] or () if isinstance(turn, Mapping)]
-        tally.dropped["empty"] += len(told[f"session_{number}"] or ()) - len(turns)
+    for key in _session_keys(told):
+        items = list_of(told[key], key)
+        turns = [turn for turn in items if isinstance(turn, Mapping)]
+        tally.dropped["empty"] += len(items) - len(turns)
         roles = roles_for([str(turn.get("speaker", "")) for turn in turns], Layout("messages"))
-        date = told.get(f"session_{number}_date_time")
+        date = told.get(f"{key}_date_time")
         session = [
             Turn(roles[str(turn.get("speaker", ""))], _said(turn), name=_name(turn.get("dia_id"))) for turn in turns
         ]
         if session and isinstance(date, str):  # many questions ask when
             session[0] = replace(session[0], text=f"({date}) {session[0].text}")
         sessions.append(session)
-    return sessions, [_locomo_question(item) for item in row.get("qa") or () if isinstance(item, Mapping)]
+    return sessions, [_locomo_question(item) for item in list_of(row.get("qa"), "qa")]
+
+
+def _session_keys(told: Mapping[str, Any]) -> list[str]:
+    """The keys of LoCoMo's sessions in the order of their numbers, which may begin with zeros."""
+    numbers = {key: found[1] for key in told if (found := re.fullmatch(r"session_0*(\d+)", str(key)))}
+    return sorted(numbers, key=lambda key: (len(numbers[key]), numbers[key]))
 
 
 def _said(turn: Mapping[str, Any]) -> str:
@@ -186,11 +203,13 @@ def _name(value: Any) -> str:
 def _names(value: Any) -> frozenset[str]:
     texts: Iterable[Any] = value if isinstance(value, list | tuple) else [value]
     return frozenset(
-        f"D{int(session)}:{int(turn)}" for text in texts for session, turn in re.findall(r"D:?(\d+):(\d+)", str(text))
+        f"D{session}:{turn}" for text in texts for session, turn in re.findall(r"D:?0*(\d+):0*(\d+)", str(text))
     )
 
 
-def _locomo_question(item: Mapping[str, Any]) -> Question:
+def _locomo_question(item: Any) -> Question:
+    if not isinstance(item, Mapping):
+        return Question("", "", frozenset())
     answer, trap = item.get("answer"), item.get("adversarial_answer")
     return Question(
         str(item.get("question") or ""),
@@ -205,12 +224,14 @@ def _longmemeval(row: Mapping[str, Any], tally: Tally) -> tuple[list[list[Turn]]
     sessions = row.get("haystack_sessions")
     if not isinstance(sessions, list):
         raise RowError("'haystack_sessions' is no list of sessions")
-    ids, dates = row.get("haystack_session_ids") or (), row.get("haystack_dates") or ()
-    answered = set(map(str, row.get("answer_session_ids") or ()))
+    ids, dates, named = (
+        list_of(row.get(name), name) for name in ("haystack_session_ids", "haystack_dates", "answer_session_ids")
+    )
+    answered = set(map(str, named))
     told, evidence, whole = [], set(), set()
     for number, session in enumerate(sessions):
         turns = []
-        for place, turn in enumerate(session or ()):
+        for place, turn in enumerate(list_of(session, f"session {number + 1}")):
             if not isinstance(turn, Mapping) or turn.get("role") not in ("user", "assistant", "system"):
                 raise RowError(f"session {number + 1}: turn {place + 1} has no role and content")
             name = f"{number}:{place}"

@@ -9,7 +9,7 @@ from ..rows import RowError
 from .layouts import Layout, as_list, at, roles_for, tail_of
 from .names import ROLES, named, role_name, turn_keys
 from .options import ChatOptions
-from .trees import branch_of, message_role
+from .trees import branch_of, message_role, messages_in
 from .turns import Tally, Turn, call_text, content_of
 
 Plain = str | int | float
@@ -204,5 +204,7 @@ def lost_turns(row: Any, layout: Layout) -> int:
     """How many turns a row has that cannot be used, as far as its list tells."""
     if isinstance(row, list):
         return len(row)
+    if layout.name == "tree":
+        return messages_in(row) if isinstance(row, Mapping) else 0
     items = as_list(at(row, layout.turns)) if isinstance(row, Mapping) and layout.turns else None
     return len(items or ()) * (2 if layout.name == "pairs" else 1)

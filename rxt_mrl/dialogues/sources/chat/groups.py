@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 from ..rows import Passed, Record, RowError
+from .checks import bad_turn, needed_id
 from .names import GROUPS, ORDERS, named, turn_keys
 from .options import ChatOptions
 from .trees import grow
@@ -18,7 +19,7 @@ def grouped(records: Iterable[Record], options: ChatOptions) -> Iterator[Record]
     """The records as they are, or, where each row is one turn, one record for each conversation.
 
     Rows with the same conversation (``conversation_id``, ``message_tree_id``) go together, in the order of their number
-    (``turn_id``) or else of the file; rows that name their parents grow to trees.
+    (``turn_id``) or else of the file; rows that name their parents grow to trees. A row of no conversation is bad.
     """
     records = iter(records)
     before: list[Record] = []
@@ -30,19 +31,22 @@ def grouped(records: Iterable[Record], options: ChatOptions) -> Iterator[Record]
     if column is None:
         yield from chain(before, records)
         return
-    conversations: dict[Any, list[Record]] = {}
+    conversations: dict[str, list[Record]] = {}
     for record in chain(before, records):
         if isinstance(record.value, RowError | Passed) or not isinstance(record.value, Mapping):
             yield record
+            continue
+        try:
+            name = needed_id(record.value, column, "the row belongs to no conversation")
+        except RowError as error:
+            yield bad_turn(record, error)
         else:
-            conversations.setdefault(str(record.value.get(column)), []).append(record)
+            conversations.setdefault(str(name), []).append(record)
     for members in conversations.values():
-        rows = [record.value for record in members]
-        if "parent_id" in rows[0]:
-            for tree in grow(rows):
-                yield replace(members[0], value=tree)
+        if "parent_id" in members[0].value:
+            yield from grow(members)
         else:
-            yield replace(members[0], value={"turns": _ordered(rows)})
+            yield replace(members[0], value={"turns": _ordered([record.value for record in members])})
 
 
 def group_column(row: Any) -> str | None:
@@ -51,13 +55,13 @@ def group_column(row: Any) -> str | None:
         return None
     keys = turn_keys(row)
     column = named(row, GROUPS)
-    if keys is None or column is None or not isinstance(row[keys[1]], str) or not isinstance(row[column], str | int):
+    if keys is None or column is None or not isinstance(row.get(keys[1]), str):
         return None
-    return column
+    return column if isinstance(row[column], str | int | None) else None
 
 
 def _ordered(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     column = named(rows[0], ORDERS)
-    if column is None or not all(re.fullmatch(r"\d+(\.0)?", str(row.get(column))) for row in rows):
+    if column is None or not all(re.fullmatch(r"\d{1,15}(\.0)?", str(row.get(column))) for row in rows):
         return rows
     return sorted(rows, key=lambda row: float(row[column]))

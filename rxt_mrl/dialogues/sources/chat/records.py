@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from ....contracts import Dialogue
@@ -30,58 +30,67 @@ def dialogue_records(records: Iterable[Record], options: ChatOptions, *, steps: 
     Raises:
         UserError: the rows hold no turns in any way that is known.
     """
-    for record, layout in _with_layout(records, options):
-        tally = Tally()
-        try:
-            if layout.name in annotated.NAMES:
-                made = annotated.dialogues(record.value, layout, options, tally, steps=steps)
-            else:
-                made = _cut(_exchanges(record.value, layout, options, tally), options, tally, steps)
-            yield replace(record, value=tuple(made), tally=tally)
-        except (RowError, Passed) as reason:
-            yield replace(record, value=reason, tally=_all_lost(record, layout, tally))
+
+    def made(row: Any, layout: Layout, tally: Tally) -> tuple[Dialogue, ...]:
+        if layout.name in annotated.NAMES:
+            return tuple(annotated.dialogues(row, layout, options, tally, steps=steps))
+        return tuple(_cut(_exchanges(row, layout, options, tally), options, tally, steps))
+
+    return _each(records, options, made)
 
 
 def pair_records(records: Iterable[Record], options: ChatOptions) -> Iterator[Record]:
     """One record for each row, with its (query, answer) pairs; bad rows go through."""
+
+    def made(row: Any, layout: Layout, tally: Tally) -> list[tuple[str, str]]:
+        if layout.name in annotated.NAMES:
+            pairs = annotated.pairs(row, layout, options, tally)
+        else:
+            found = _exchanges(row, layout, options, tally)
+            pairs = [(item.interaction.query, item.interaction.answer) for item in found]
+        if not pairs:
+            raise Passed("no query with an answer")
+        return pairs
+
+    return _each(records, options, made)
+
+
+def _each(
+    records: Iterable[Record], options: ChatOptions, made: Callable[[Any, Layout, Tally], Sequence[Any]]
+) -> Iterator[Record]:
+    """One record for each row, with what is made of it, or why nothing is."""
     for record, layout in _with_layout(records, options):
+        if isinstance(record.value, RowError | Passed):
+            yield record
+            continue
         tally = Tally()
         try:
-            if layout.name in annotated.NAMES:
-                pairs = annotated.pairs(record.value, layout, options, tally)
-            else:
-                found = _exchanges(record.value, layout, options, tally)
-                pairs = [(item.interaction.query, item.interaction.answer) for item in found]
-            if not pairs:
-                raise Passed("no query with an answer")
-            yield replace(record, value=pairs, tally=tally)
+            yield replace(record, value=made(record.value, layout, tally), tally=tally)
         except (RowError, Passed) as reason:
-            yield replace(record, value=reason, tally=_all_lost(record, layout, tally))
+            yield replace(record, value=reason, tally=_all_lost(record.value, layout, tally))
 
 
-def _all_lost(record: Record, layout: Layout, tally: Tally) -> Tally:
+def _all_lost(row: Any, layout: Layout, tally: Tally) -> Tally:
     """The turns of a row that cannot be used, whether they were counted before or not."""
-    lost = Tally()
-    count = max(tally.in_data, lost_turns(record.value, layout))
-    lost.read = count  # the report drops them, with its reason
-    return lost
+    count = annotated.lost_turns if layout.name in annotated.NAMES else lost_turns
+    return Tally(read=max(tally.in_data, count(row, layout)))  # the report drops them, with its reason
 
 
 def _with_layout(records: Iterable[Record], options: ChatOptions) -> Iterator[tuple[Record, Layout]]:
     records = grouped(_wanted(records, options), options)
-    first = list(islice(records, LOOKED_AT))
-    rows = [record.value for record in first if not isinstance(record.value, RowError | Passed)]
+    first: list[Record] = []
+    rows: list[Any] = []
+    while len(rows) < LOOKED_AT and (record := next(records, None)) is not None:
+        first.append(record)
+        if not isinstance(record.value, RowError | Passed):
+            rows.append(record.value)
     layout = detect(rows, options)
     if layout is None:
         if rows:
             raise UserError(f"data: {first[0].place}: {unreadable(rows[0])}")
         layout = Layout("messages")
     for record in chain(first, records):
-        if isinstance(record.value, Passed | RowError):
-            value = record.value
-            yield replace(record, value=value), layout
-        else:
-            yield record, layout
+        yield record, layout
 
 
 def _wanted(records: Iterable[Record], options: ChatOptions) -> Iterator[Record]:
@@ -108,8 +117,6 @@ def unreadable(row: Any) -> str:
 
 
 def _exchanges(row: Any, layout: Layout, options: ChatOptions, tally: Tally) -> list[Exchange]:
-    if isinstance(row, Passed | RowError):
-        raise row
     found, counted = exchanges(turns_of(row, layout, options, tally), options)
     tally.add(counted)
     return found
